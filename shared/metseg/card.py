@@ -1,0 +1,135 @@
+"""The model card: what a model is, how its input is prepared, what it was trained on and how good it is.
+
+It travels inside the SavedModel (`assets.extra/card.json`). The worker takes the preprocessing from it, so that
+weights and preprocessing cannot be mixed up. Its parts follow Mitchell et al., "Model Cards for Model Reporting",
+FAT* 2019.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from metseg.errors import CardError
+
+CARD_SCHEMA_VERSION = 1
+CARD_PATH = Path("assets.extra") / "card.json"
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class CardPart(BaseModel):
+    """A part of the card; unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Intensity(CardPart):
+    """How grey values become 0…255.
+
+    `percentile`: linear from the `low` percentile of all voxels (0) to the `high` percentile of the voxels of the
+    head (255), cut off beyond.
+    """
+
+    rule: Literal["percentile"] = "percentile"
+    low: float = Field(default=0.5, ge=0, lt=50)
+    high: float = Field(default=99.8, gt=50, le=100)
+
+
+class Preprocessing(CardPart):
+    """The grid and the grey values that the network was trained on."""
+
+    size: int = Field(default=256, ge=16, le=1024)
+    spacing_mm: float = Field(default=1.0, gt=0, le=10)
+    intensity: Intensity = Intensity()
+
+
+class TrainingData(CardPart):
+    """One source of training images with its terms."""
+
+    name: str
+    licence: str
+    attribution: str
+    cases: int = Field(ge=0)
+    split_sha256: Sha256 | None = None
+
+
+class Score(CardPart):
+    """One measured figure; `low` and `high` are its 95 % confidence interval."""
+
+    dataset: str
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    cases: int = Field(ge=0)
+    command: str
+
+
+class ModelCard(CardPart):
+    """What stands in `card.json`; `read` and `write` keep it whole."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=NAME_PATTERN)
+    version: int = Field(ge=1)
+    network: str
+    preset: str
+    preprocessing: Preprocessing
+    threshold: float = Field(gt=0, lt=1)
+    min_lesion_mm3: float = Field(ge=0)
+    min_lesion_px: int = Field(ge=0)
+    parameters: int = Field(ge=1)
+    gflop_per_slice: float = Field(gt=0)
+    training_data: list[TrainingData]
+    scores: list[Score]
+    weights_sha256: Sha256
+    software: dict[str, str]
+    intended_use: str
+    limits: list[str]
+    licence: str
+    created_at: AwareDatetime
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a card.
+
+        Raises:
+            CardError: the file is missing, no JSON, or not a card of this schema.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as exc:
+            raise CardError("expected a model card (card.json), but it cannot be read") from exc
+        except ValidationError as exc:
+            first = exc.errors(include_input=False, include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise CardError(f"the model card is not valid at '{where}': {first['msg']}") from exc
+
+    def write(self, path: Path) -> None:
+        """Write the card as indented JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that decides a result: weights, preprocessing, threshold and smallest lesion."""
+        decisive = self.model_dump(
+            mode="json",
+            include={
+                "name",
+                "version",
+                "weights_sha256",
+                "preprocessing",
+                "threshold",
+                "min_lesion_mm3",
+                "min_lesion_px",
+            },
+        )
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def trained_on(self) -> list[str]:
+        """Names of the training data, to be shown wherever a result is."""
+        return [data.name for data in self.training_data]

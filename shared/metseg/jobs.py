@@ -1,0 +1,224 @@
+"""What a job is: what was asked, how far it is, how it ended, and the report of its result.
+
+These schemas are stored (`job.json`, `final.json`, `report.json`) and answered by the API; they only ever grow.
+Times are RFC 3339 in UTC, coordinates RAS+ millimetres.
+"""
+
+import os
+import re
+import time
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+RESEARCH_USE_ONLY = "Research use only. Not a medical device, not for diagnosis."
+DEFAULT_MODEL = "attention_unet"
+MOST_ATTEMPTS = 3
+
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+PixelSpacing = Annotated[float, Field(ge=0.01, le=20)]
+
+
+def new_job_id() -> str:
+    """A fresh UUIDv7 (RFC 9562, section 5.7): text order is order of creation, to the millisecond."""
+    milliseconds = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds & (1 << 48) - 1) << 80 | noise
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(UUID(int=value))
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a text has the form of a job id; nothing else may become part of a key."""
+    return _UUID7.fullmatch(text) is not None
+
+
+class Schema(BaseModel):
+    """Base of all stored and answered schemas: values never change, unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobState(StrEnum):
+    """`queued → running → succeeded | failed | cancelled`; never backwards, a final one never changes."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can come after it."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Stage(StrEnum):
+    """What a running job is doing."""
+
+    READ = "read"
+    PREPARE = "prepare"
+    PREDICT = "predict"
+    FINISH = "finish"
+
+
+class ModelRef(Schema):
+    """The very model a job uses; retries reuse it."""
+
+    name: str
+    version: int = Field(ge=1)
+    digest: str
+
+
+class JobRequest(Schema):
+    """What the sender chose. `threshold` None takes the model card's; `spacing_mm` is for pictures (x, y)."""
+
+    model: str = DEFAULT_MODEL
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    spacing_mm: tuple[PixelSpacing, PixelSpacing] | None = None
+
+
+class InputFile(Schema):
+    """One uploaded file, by the key of its blob; its name is not kept."""
+
+    key: str
+    size_bytes: int = Field(ge=0)
+    sha256: str
+
+
+class JobRecord(Schema):
+    """`job.json`: written before the job is accepted, never changed."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    created_at: AwareDatetime
+    owner: str | None = None
+    request: JobRequest
+    model: ModelRef
+    inputs: list[InputFile]
+
+
+class Failure(Schema):
+    """Why a job failed: a stable code (see `metseg.errors`) and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Artefact(Schema):
+    """One file of a result."""
+
+    name: str
+    media_type: str
+    size_bytes: int = Field(ge=0)
+    sha256: str
+
+
+class Final(Schema):
+    """`final.json`: how a job ended, put once."""
+
+    schema_version: Literal[1] = 1
+    job_id: str
+    state: JobState
+    attempt: int | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime
+    artefacts: list[Artefact] = []
+    failure: Failure | None = None
+
+
+class Progress(Schema):
+    """How far a running attempt is; `fraction` runs over the whole job from 0 to 1."""
+
+    stage: Stage
+    fraction: float = Field(ge=0, le=1)
+    slices_done: int = Field(default=0, ge=0)
+    slices_total: int = Field(default=0, ge=0)
+    attempt: int = Field(ge=1)
+    started_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class Job(Schema):
+    """A job as the API answers it."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    state: JobState
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    attempt: int = Field(default=0, ge=0)
+    cancel_requested: bool = False
+    model: ModelRef
+    request: JobRequest
+    progress: Progress | None = None
+    error: Failure | None = None
+    links: dict[str, str] = {}
+
+
+class Lesion(Schema):
+    """One connected lesion, measured on the source grid.
+
+    In-plane means in the slice nearest to axial in which the longest diameter lies. A picture fills the pixel
+    fields; without known spacing every millimetre field is None, and a picture never has a volume or a place.
+
+    Attributes:
+        label: Its number in `lesions.nii.gz`; 1 is the largest.
+        voxels: Voxels (pixels) that belong to it.
+        longest_diameter_mm: Longest in-plane distance across it.
+        perpendicular_diameter_mm: Longest extent at right angles to that, in the same slice.
+        centroid_ras_mm: Mean position of its voxels.
+        centroid_px: The same for a picture: column and row.
+        mean_probability: Mean over its voxels, 0…1.
+        slice_axis, slice_index: Where the longest diameter is seen: index along that axis of the source array.
+    """
+
+    label: int = Field(ge=1)
+    voxels: int = Field(ge=1)
+    volume_mm3: float | None = None
+    area_mm2: float | None = None
+    area_px: int | None = None
+    longest_diameter_mm: float | None = None
+    perpendicular_diameter_mm: float | None = None
+    longest_diameter_px: float | None = None
+    perpendicular_diameter_px: float | None = None
+    centroid_ras_mm: tuple[float, float, float] | None = None
+    centroid_px: tuple[float, float] | None = None
+    mean_probability: float = Field(ge=0, le=1)
+    slice_axis: int = Field(ge=0, le=2)
+    slice_index: int = Field(ge=0)
+
+
+class SourceInfo(Schema):
+    """The grid that came in and that the result lies on; `orientation` holds axis codes such as L, P, S."""
+
+    kind: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float] | None
+    orientation: tuple[str, str, str]
+
+
+class Report(Schema):
+    """`report.json`: the measurements with all that is needed to understand them."""
+
+    schema_version: Literal[1] = 1
+    research_use: str = RESEARCH_USE_ONLY
+    job_id: str
+    created_at: AwareDatetime
+    model: ModelRef
+    trained_on: list[str]
+    threshold: float
+    source: SourceInfo
+    lesion_count: int = Field(ge=0)
+    total_volume_mm3: float | None
+    lesions: list[Lesion]
+    warnings: list[str]
+    timings_s: dict[str, float]
+    software: dict[str, str]

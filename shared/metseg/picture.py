@@ -1,0 +1,90 @@
+"""Pictures of one slice: PNG, JPEG and TIFF, 8 and 16 bit, grey and RGB.
+
+A picture is taken to be one axial slice in radiological display: its left column is the patient's right, its top
+row the front. It says nothing of millimetres unless the sender does.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from metseg.errors import DamagedInputError, InputTooLargeError, InputTooSmallError, UnsupportedInputError
+from metseg.limits import ReadLimits
+from metseg.volume import Volume
+
+FORMATS = ("PNG", "JPEG", "TIFF")
+GREY_MODES = ("L", "I;16", "I;16L", "I;16B", "I;16N")
+EXIF_ORIENTATION = 0x0112
+
+
+def is_picture(start: bytes) -> bool:
+    """Whether the first bytes are those of a PNG, JPEG or TIFF (also BigTIFF) file."""
+    return start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
+
+
+def read_picture(path: Path, limits: ReadLimits, spacing_mm: tuple[float, float] | None = None) -> Volume:
+    """Read a picture as a volume of one slice.
+
+    Args:
+        path: The file.
+        limits: What may be read at most.
+        spacing_mm: Distance between columns (x) and between rows (y); None if unknown.
+
+    Returns:
+        (columns, rows, 1) uint8 or uint16. The affine is in mm with `spacing_mm`, else in pixels.
+
+    Raises:
+        DamagedInputError: the file breaks off or is no picture after all.
+        UnsupportedInputError: animated or many pages, palette, CMYK, 32-bit, transparent, or rotated by EXIF.
+        InputTooLargeError, InputTooSmallError: outside of the limits.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check(image, limits)
+                image.load()
+                pixels = _grey(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        raise InputTooLargeError(f"expected at most {limits.max_pixels} pixels, the picture has more") from exc
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as exc:
+        raise DamagedInputError("expected a whole PNG, JPEG or TIFF picture, but it is damaged") from exc
+    x_mm, y_mm = spacing_mm or (1.0, 1.0)
+    return Volume(np.ascontiguousarray(pixels.T)[:, :, None], np.diag((-x_mm, -y_mm, 1.0, 1.0)))
+
+
+def write_picture(path: Path, array: NDArray[Any]) -> None:
+    """Write (columns, rows) uint8 or uint16 values as a grey PNG of the same size."""
+    Image.fromarray(np.ascontiguousarray(array.T)).save(path, format="PNG")
+
+
+def _check(image: Image.Image, limits: ReadLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise InputTooLargeError(f"expected at most {limits.max_pixels} pixels, got {width}×{height}")
+    if min(width, height) < limits.min_side:
+        raise InputTooSmallError(
+            f"expected {limits.min_side}×{limits.min_side} pixels and more, got {width}×{height}"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise UnsupportedInputError("expected one picture, got several in one file (an animation or pages)")
+    if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
+        raise UnsupportedInputError("expected an upright picture, but its EXIF data asks for a rotation")
+
+
+def _grey(image: Image.Image) -> NDArray[Any]:
+    """Rows × columns, uint8 or uint16."""
+    if image.mode in ("RGBA", "LA"):
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise UnsupportedInputError("expected an opaque picture, but parts of it are transparent")
+        image = image.convert(image.mode[:-1])
+    if image.mode == "RGB":
+        image = image.convert("L")
+    if image.mode not in GREY_MODES:
+        raise UnsupportedInputError(f"expected grey or RGB pixels of 8 or 16 bits, got mode {image.mode}")
+    pixels = np.asarray(image)
+    return pixels.astype(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)

@@ -1,0 +1,112 @@
+"""A scan as it came: its voxels, and what its file said about them."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from metseg.errors import EmptyInputError, UnknownFormatError
+from metseg.limits import DEFAULT_LIMITS, ReadLimits
+from metseg.nifti import GZIP_MAGIC, HEADER_BYTES, is_nifti, read_nifti
+from metseg.picture import is_picture, read_picture
+from metseg.volume import Volume
+
+
+class ScanKind(StrEnum):
+    """What a scan was read from."""
+
+    NIFTI = "nifti"
+    PICTURE = "picture"
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A volume in its source grid.
+
+    Attributes:
+        volume: Voxels in their stored order. A picture has one slice in display order: axis 0 its columns, from
+            the patient's right to left; axis 1 its rows, from front to back.
+        kind: What it was read from.
+        has_spacing: False for a picture that came without `spacing_mm`; its affine counts pixels then.
+        nifti_header: The geometry of a NIfTI file, to write results with the very same one.
+        warnings: Sentences for the report.
+    """
+
+    volume: Volume
+    kind: ScanKind
+    has_spacing: bool = True
+    nifti_header: bytes | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether this is a lone slice without a place in the patient."""
+        return self.kind is ScanKind.PICTURE
+
+
+def read_scan(
+    path: Path, *, limits: ReadLimits = DEFAULT_LIMITS, spacing_mm: tuple[float, float] | None = None
+) -> Scan:
+    """Read a NIfTI file or a picture, told apart by content and never by name.
+
+    Args:
+        path: The file.
+        limits: What may be read at most.
+        spacing_mm: For a picture, the distance between its columns and between its rows; NIfTI brings its own.
+
+    Raises:
+        InputError: the narrowest class that fits; the message can be shown to the sender.
+    """
+    start = _first_bytes(path)
+    if not start:
+        raise EmptyInputError("expected an image, got an empty file")
+    if is_nifti(start):
+        volume, header, warnings = read_nifti(path, limits)
+        return Scan(volume, ScanKind.NIFTI, nifti_header=header, warnings=warnings)
+    if is_picture(start):
+        volume = read_picture(path, limits, spacing_mm)
+        return Scan(volume, ScanKind.PICTURE, has_spacing=spacing_mm is not None)
+    raise UnknownFormatError(
+        "expected a NIfTI file (.nii, .nii.gz) or a PNG, JPEG or TIFF picture, got something else"
+    )
+
+
+def save_scan(scan: Scan, folder: Path) -> None:
+    """Hand a scan to another process: `scan.npy` and `scan.json` in a folder that exists."""
+    np.save(folder / "scan.npy", scan.volume.array, allow_pickle=False)
+    about = {
+        "affine": scan.volume.affine.tolist(),
+        "kind": scan.kind,
+        "has_spacing": scan.has_spacing,
+        "nifti_header": None if scan.nifti_header is None else scan.nifti_header.hex(),
+        "warnings": scan.warnings,
+    }
+    (folder / "scan.json").write_text(json.dumps(about))
+
+
+def load_scan(folder: Path) -> Scan:
+    """Take over what `save_scan` left."""
+    about = json.loads((folder / "scan.json").read_text())
+    array = np.load(folder / "scan.npy", allow_pickle=False)
+    return Scan(
+        volume=Volume(array, np.array(about["affine"])),
+        kind=ScanKind(about["kind"]),
+        has_spacing=about["has_spacing"],
+        nifti_header=None if about["nifti_header"] is None else bytes.fromhex(about["nifti_header"]),
+        warnings=tuple(about["warnings"]),
+    )
+
+
+def _first_bytes(path: Path) -> bytes:
+    """As many bytes as a format needs to be known by; of a gzip file, unpacked."""
+    with path.open("rb") as file:
+        start = file.read(64 << 10)
+    if not start.startswith(GZIP_MAGIC):
+        return start[: HEADER_BYTES[2]]
+    try:
+        return zlib.decompressobj(wbits=31).decompress(start, HEADER_BYTES[2]) or start
+    except zlib.error:
+        return start
