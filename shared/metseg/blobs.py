@@ -1,0 +1,113 @@
+"""The blob store: whole files under keys, in a local folder or an object store.
+
+A key is a path of plain names joined by `/`. A blob is visible only when it is whole; what `put…` or a writer has
+returned from is durable.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from metseg.errors import StoreError
+
+CHUNK_BYTES = 1 << 20
+
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+
+
+class BlobWriter(Protocol):
+    """Takes a blob piece by piece."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append bytes."""
+
+
+class BlobStore(Protocol):
+    """Where uploads, job records and results live.
+
+    Every method may raise `StoreUnavailableError`; a key that is no plain path raises `StoreError`.
+    """
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a blob whole, in place of one that may be there."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write a blob unless there is one; among many at once exactly one gets True."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a blob from a local file."""
+
+    def writer(self, key: str) -> AbstractContextManager[BlobWriter]:
+        """Write piece by piece: the blob is there after a clean exit, and nothing is after an exception."""
+
+    def get(self, key: str) -> bytes:
+        """Read a blob whole.
+
+        Raises:
+            BlobNotFoundError: there is none.
+        """
+
+    def size(self, key: str) -> int:
+        """Bytes of a blob.
+
+        Raises:
+            BlobNotFoundError: there is none.
+        """
+
+    def chunks(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """Read a blob piece by piece.
+
+        Raises:
+            BlobNotFoundError: there is none; raised at the first piece.
+        """
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy a blob into a local file.
+
+        Raises:
+            BlobNotFoundError: there is none.
+        """
+
+    def names(self, prefix: str) -> list[str]:
+        """Names right below a prefix, of blobs and of folders, sorted; empty if there are none."""
+
+    def delete(self, prefix: str) -> None:
+        """Erase the blob of that key and all below it; what is not there is no error."""
+
+    def check(self) -> None:
+        """Make sure that the store can be written.
+
+        Raises:
+            StoreUnavailableError: it cannot.
+        """
+
+
+def checked_key(key: str) -> str:
+    """The key itself, if it is a plain path: no empty, hidden or parent part.
+
+    Raises:
+        StoreError: it is not.
+    """
+    if not _KEY.fullmatch(key):
+        raise StoreError("expected a key of plain names joined by '/'")
+    return key
+
+
+def open_blob_store(place: str) -> BlobStore:
+    """Open a store by its place.
+
+    Args:
+        place: A folder (made if it is missing), or a URL such as `s3://bucket/prefix` or `memory://`.
+
+    Raises:
+        StoreUnavailableError: the folder cannot be made or the URL cannot be used.
+    """
+    if "://" in place:
+        from metseg.object_store import ObjectStore  # the extra `s3` is loaded only where it is asked for
+
+        return ObjectStore(place)
+    from metseg.local_store import LocalStore
+
+    return LocalStore(Path(place))

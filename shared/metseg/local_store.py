@@ -1,0 +1,179 @@
+"""A blob store in a local folder that survives a power cut: files and their folders are synced to disk.
+
+A blob is written under a hidden temporary name, synced, then renamed (or hard-linked, where it must not replace
+another) and its folder synced, so a reader sees all of it or nothing.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from metseg.blobs import CHUNK_BYTES, BlobWriter, checked_key
+from metseg.errors import BlobNotFoundError, StoreUnavailableError
+
+
+class LocalStore:
+    """See `metseg.blobs.BlobStore`."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the store in a folder, which is made if it is missing.
+
+        Raises:
+            StoreUnavailableError: the folder cannot be made.
+        """
+        self._root = root.resolve()
+        with _translated("make the store's folder"):
+            _make_folders(self._root)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a blob whole, in place of one that may be there."""
+        with self._pending(key) as pending:
+            pending.write(data)
+            pending.commit(os.replace)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write a blob unless there is one; among many at once exactly one gets True."""
+        with self._pending(key) as pending:
+            pending.write(data)
+            try:
+                pending.commit(os.link)
+            except FileExistsError:
+                return False
+        return True
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a blob from a local file."""
+        with path.open("rb") as source, self._pending(key) as pending:
+            while piece := source.read(CHUNK_BYTES):
+                pending.write(piece)
+            pending.commit(os.replace)
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[BlobWriter]:
+        """Write piece by piece: the blob is there after a clean exit, and nothing is after an exception."""
+        with self._pending(key) as pending:
+            yield pending
+            pending.commit(os.replace)
+
+    def get(self, key: str) -> bytes:
+        """Read a blob whole."""
+        with _translated("read", key):
+            return self._path(key).read_bytes()
+
+    def size(self, key: str) -> int:
+        """Bytes of a blob."""
+        with _translated("read", key):
+            return self._path(key).stat().st_size
+
+    def chunks(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """Read a blob piece by piece."""
+        with _translated("read", key), self._path(key).open("rb") as file:
+            while piece := file.read(chunk_bytes):
+                yield piece
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy a blob into a local file."""
+        with _translated("read", key):
+            shutil.copyfile(self._path(key), path)
+
+    def names(self, prefix: str) -> list[str]:
+        """Names right below a prefix, of blobs and of folders, sorted."""
+        with _translated("list"):
+            try:
+                return sorted(name for name in os.listdir(self._path(prefix)) if not name.startswith("."))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+    def delete(self, prefix: str) -> None:
+        """Erase the blob of that key and all below it."""
+        path = self._path(prefix)
+        with _translated("erase"), suppress(FileNotFoundError):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+            _sync_folder(path.parent)
+
+    def check(self) -> None:
+        """Make sure that the store can be written."""
+        probe = self._root / f".check-{uuid4().hex}"
+        with _translated("write"):
+            probe.touch()
+            probe.unlink()
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    @contextmanager
+    def _pending(self, key: str) -> "Iterator[_Pending]":
+        path = self._path(key)
+        with _translated("write"):
+            _make_folders(path.parent)
+            pending = _Pending(path)
+        try:
+            yield pending
+        finally:
+            pending.discard()
+
+
+class _Pending:
+    """A blob under its temporary name, until it is committed or discarded."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.parent / f".{uuid4().hex}.part"
+        self._file = self._temporary.open("xb")
+
+    def write(self, data: bytes, /) -> None:
+        """Append bytes."""
+        with _translated("write"):
+            self._file.write(data)
+
+    def commit(self, give_name: Callable[[Path, Path], None]) -> None:
+        """Sync, and give the blob its name by `os.replace` or `os.link` (which refuses a name that is taken)."""
+        with _translated("write"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            give_name(self._temporary, self._path)
+            _sync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        """Remove the temporary name; of a committed blob only the blob stays."""
+        with suppress(OSError):  # a full disk fails once more while closing; the file goes all the same
+            self._file.close()
+        with _translated("write"):
+            self._temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _translated(action: str, key: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
+        if key is not None:
+            raise BlobNotFoundError("there is no blob under that key") from exc
+        raise StoreUnavailableError(f"the blob store cannot {action}: {exc.strerror}") from exc
+    except FileExistsError:
+        raise
+    except OSError as exc:
+        raise StoreUnavailableError(f"the blob store cannot {action}: {exc.strerror}") from exc
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and its parents, each durable before the next one's content can be."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,117 @@
+"""A blob store in an object store (S3 and what speaks like it), through obstore.
+
+The object store itself makes whole and durable puts; put-if-absent is its conditional write.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+
+from metseg.blobs import CHUNK_BYTES, checked_key
+from metseg.errors import BlobNotFoundError, StoreUnavailableError
+
+IN_MEMORY_BYTES = 8 << 20
+
+
+class ObjectStore:
+    """See `metseg.blobs.BlobStore`."""
+
+    def __init__(self, url: str) -> None:
+        """Open the store at a URL; credentials and region come from the environment, as for other S3 tools.
+
+        Raises:
+            StoreUnavailableError: the URL cannot be used.
+        """
+        with _translated("be opened"):
+            self._store = obstore.store.from_url(url)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a blob whole, in place of one that may be there."""
+        with _translated("write"):
+            obstore.put(self._store, checked_key(key), data)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write a blob unless there is one; among many at once exactly one gets True."""
+        with _translated("write"):
+            try:
+                obstore.put(self._store, checked_key(key), data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a blob from a local file."""
+        with _translated("write"):
+            obstore.put(self._store, checked_key(key), path)
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[IO[bytes]]:
+        """Write piece by piece: the blob is there after a clean exit, and nothing is after an exception.
+
+        The pieces wait in memory, beyond 8 MiB in an unnamed temporary file, since an object store cannot take
+        back an upload that was begun and not finished without leaving parts behind.
+        """
+        with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+            yield file
+            file.seek(0)
+            with _translated("write"):
+                obstore.put(self._store, checked_key(key), file)
+
+    def get(self, key: str) -> bytes:
+        """Read a blob whole."""
+        with _translated("read"):
+            return bytes(obstore.get(self._store, checked_key(key)).bytes())
+
+    def size(self, key: str) -> int:
+        """Bytes of a blob."""
+        with _translated("read"):
+            return int(obstore.head(self._store, checked_key(key))["size"])
+
+    def chunks(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """Read a blob piece by piece."""
+        with _translated("read"):
+            for piece in obstore.get(self._store, checked_key(key)).stream(min_chunk_size=chunk_bytes):
+                yield bytes(piece)
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy a blob into a local file."""
+        pieces = self.chunks(key)
+        first = next(pieces, b"")
+        with path.open("wb") as file:
+            file.write(first)
+            file.writelines(pieces)
+
+    def names(self, prefix: str) -> list[str]:
+        """Names right below a prefix, of blobs and of folders, sorted."""
+        with _translated("list"):
+            found = obstore.list_with_delimiter(self._store, checked_key(prefix))
+        blobs = [blob["path"] for blob in found["objects"]]
+        return sorted(path.rsplit("/", 1)[-1] for path in [*blobs, *found["common_prefixes"]])
+
+    def delete(self, prefix: str) -> None:
+        """Erase the blob of that key and all below it."""
+        with _translated("erase"):
+            keys = [blob["path"] for batch in obstore.list(self._store, checked_key(prefix)) for blob in batch]
+            try:
+                obstore.delete(self._store, [*keys, prefix])
+            except NotFoundError:
+                return
+
+    def check(self) -> None:
+        """Make sure that the store can be written."""
+        self.put("check", b"")
+
+
+@contextmanager
+def _translated(action: str) -> Iterator[None]:
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as exc:
+        raise BlobNotFoundError("there is no blob under that key") from exc
+    except (BaseError, OSError, ValueError) as exc:
+        raise StoreUnavailableError(f"the blob store cannot {action} ({type(exc).__name__})") from exc
