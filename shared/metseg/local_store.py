@@ -167,7 +167,10 @@ def _make_folders(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folders(folder.parent)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError as exc:
+        raise NotADirectoryError(exc.errno, "a file has the folder's name") from exc
     _sync_folder(folder.parent)
 
 

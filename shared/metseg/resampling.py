@@ -1,8 +1,8 @@
 """Resampling along one axis as a sparse matrix, so that a grid change and its inverse are two products.
 
-The kernel is a triangle (linear interpolation); going to a coarser grid it widens with the step, which keeps small
-bright things from falling between samples. Both directions place voxel centres by the same rule, so a position in
-millimetres is the same before and after, to rounding.
+Values between samples are linear; going to a coarser grid they are averaged over a width that grows with the step,
+which keeps small bright things from falling between samples. Both directions place voxel centres by the same rule
+and keep a straight line straight, so a position in millimetres is the same before and after, to rounding.
 """
 
 from dataclasses import dataclass
@@ -39,11 +39,22 @@ def resampling_matrix(source: Axis, target: Axis) -> csr_array:
     """
     reach = max(1.0, target.spacing / source.spacing)
     at = (target.positions - source.start) / source.spacing
-    nearest = np.arange(-np.ceil(reach), np.ceil(reach) + 1)
-    around = np.floor(at)[:, None] + nearest
-    weights = np.maximum(0.0, 1.0 - np.abs(around - at[:, None]) / reach)
-    weights /= weights.sum(axis=1, keepdims=True)
+    around = np.floor(at)[:, None] + np.arange(-np.ceil(reach), np.ceil(reach) + 1)
+    weights = _weights(around - at[:, None], width=2 * (reach - 1))
     used = (weights > 0) & (around >= 0) & (around < source.count)
     row, _ = np.nonzero(used)
     values = weights[used].astype(np.float32)
     return csr_array((values, (row, around[used].astype(np.intp))), shape=(target.count, source.count))
+
+
+def _weights(offset: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """The linear interpolant (a hat of half-width 1), averaged over `width` around the target's centre."""
+    if width < 1e-6:
+        return np.maximum(0.0, 1.0 - np.abs(offset))
+    return np.asarray((_hat_integral(offset + width / 2) - _hat_integral(offset - width / 2)) / width)
+
+
+def _hat_integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral of max(0, 1 - |s|) over s from -∞ to t."""
+    inside = np.clip(t, -1, 1)
+    return np.where(inside < 0, (inside + 1) ** 2 / 2, 1 - (1 - inside) ** 2 / 2)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from phantoms import ORIENTATIONS, affine_of, bright_is_lesion, card, centred, head_with_ball
+from scipy.spatial.transform import Rotation
+
 from metseg.prepare import NetworkGrid
 from metseg.resampling import Axis
 from metseg.scan import Scan, ScanKind
 from metseg.segment import segment
 from metseg.volume import Volume
-from phantoms import ORIENTATIONS, affine_of, bright_is_lesion, card, centred, head_with_ball
-from scipy.spatial.transform import Rotation
 
 FIELD_MM = 150.0
 HEAD_RADIUS_MM = 65.0

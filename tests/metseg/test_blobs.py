@@ -1,0 +1,143 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from metseg.blobs import checked_key, open_blob_store
+from metseg.errors import BlobNotFoundError, StoreError, StoreUnavailableError
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """An S3 bucket on a server of moto on loopback; credentials reach obstore through the environment."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT": f"http://{host}:{port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            patch.setenv(name, value)
+        import boto3
+
+        boto3.client(
+            "s3", endpoint_url=f"http://{host}:{port}", aws_access_key_id="test",
+            aws_secret_access_key="test", region_name="us-east-1",
+        ).create_bucket(Bucket="metseg")  # fmt: skip
+        yield "s3://metseg/some/prefix"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def store(request, tmp_path):
+    if request.param == "s3":
+        made = open_blob_store(request.getfixturevalue("bucket"))
+        made.delete("jobs")
+        return made
+    return open_blob_store("memory:///" if request.param == "memory" else str(tmp_path / "store"))
+
+
+def test_what_was_put_can_be_read(store, tmp_path):
+    store.put("jobs/a/x.json", b"one")
+    store.put("jobs/a/x.json", b"three")
+    assert store.get("jobs/a/x.json") == b"three"
+    assert store.size("jobs/a/x.json") == 5
+    assert b"".join(store.chunks("jobs/a/x.json", 2)) == b"three"
+    store.download("jobs/a/x.json", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"three"
+    store.put_file("jobs/a/y.json", tmp_path / "copy")
+    assert store.names("jobs") == ["a"]
+    assert store.names("jobs/a") == ["x.json", "y.json"]
+
+
+def test_put_if_absent_has_one_winner_among_many(store):
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: store.put_if_absent("jobs/a/final.json", b"%d" % n), range(24)))
+    assert won.count(True) == 1
+    assert store.get("jobs/a/final.json") == b"%d" % won.index(True)
+
+
+def test_a_writer_leaves_all_or_nothing(store):
+    def break_off():
+        with store.writer("jobs/a/input") as writer:
+            writer.write(b"half")
+            raise KeyError("disconnected")
+
+    with pytest.raises(KeyError):
+        break_off()
+    assert store.names("jobs/a") == []
+    with store.writer("jobs/a/input") as writer:
+        for _ in range(12):
+            writer.write(bytes(1 << 20))
+    assert store.size("jobs/a/input") == 12 << 20
+
+
+def test_what_is_not_there_is_said_so(store):
+    for ask in (
+        store.get,
+        store.size,
+        lambda key: list(store.chunks(key)),
+        lambda key: store.download(key, "/dev/null"),
+    ):
+        with pytest.raises(BlobNotFoundError):
+            ask("jobs/none/x")
+    assert store.names("jobs/none") == []
+    store.delete("jobs/none")
+
+
+def test_delete_erases_a_blob_and_all_below_a_prefix(store):
+    for key in ("jobs/a/x", "jobs/a/deep/y", "jobs/ab/z"):
+        store.put(key, b"1")
+    store.delete("jobs/a")
+    assert store.names("jobs") == ["ab"]
+    store.delete("jobs/ab/z")
+    assert store.names("jobs/ab") == []
+
+
+def test_check_passes_on_a_store_that_can_be_written(store):
+    store.check()
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/", "/etc/passwd", "../x", "a/../b", "a//b", ".hidden", "a/.b", "a\\b", "a\0b", "ä"]
+)
+def test_a_key_that_is_no_plain_path_is_refused(store, key):
+    for act in (store.get, lambda k: store.put(k, b""), store.delete, store.names):
+        with pytest.raises(StoreError):
+            act(key)
+    with pytest.raises(StoreError):
+        checked_key(key)
+
+
+def test_a_local_blob_is_synced_with_its_folder_before_it_counts(tmp_path, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
+    store = open_blob_store(str(tmp_path / "store"))
+    store.put("jobs/a/x", b"1")
+    assert any(path.endswith(".part") for path in synced)
+    assert synced[-1].endswith("jobs/a")
+    assert {path.rsplit("/", 1)[-1] for path in synced} >= {"store", "jobs", "a"}
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailableError):
+        open_blob_store(str(tmp_path / "file" / "store"))
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    store = open_blob_store(str(tmp_path))
+
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreUnavailableError, match="No space left"):
+        store.put("x", b"1")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,75 @@
+import pytest
+from phantoms import card
+
+from metseg.card import CARD_PATH, ModelCard
+from metseg.errors import CardError, SettingsError, UnknownModelError
+from metseg.models import ModelLibrary
+from metseg.settings import EnvSettings
+
+
+def exported(root, version=1, name="attention_unet"):
+    path = root / name / str(version) / CARD_PATH
+    path.parent.mkdir(parents=True)
+    card(name=name, version=version).write(path)
+    return path
+
+
+def test_a_card_is_read_as_it_was_written(tmp_path):
+    assert ModelCard.read(exported(tmp_path)) == card()
+
+
+def test_the_digest_changes_with_what_decides_a_result_and_with_nothing_else():
+    assert card().digest == card(intended_use="something else").digest
+    assert card().digest != card(threshold=0.4).digest
+    assert card().digest != card(weights_sha256="1" * 64).digest
+
+
+@pytest.mark.parametrize("change", [{"threshold": 1.5}, {"name": "../x"}, {"version": 0}, {"weights_sha256": "x"}])
+def test_a_card_that_is_not_valid_cannot_be_made(change):
+    with pytest.raises(ValueError, match="validation error"):
+        card(**change)
+
+
+def test_a_damaged_card_is_refused_with_the_place(tmp_path):
+    path = exported(tmp_path)
+    path.write_text(path.read_text().replace('"threshold": 0.5', '"threshold": "high"'))
+    with pytest.raises(CardError, match="threshold"):
+        ModelCard.read(path)
+
+
+def test_the_newest_version_of_each_model_is_found(tmp_path):
+    for version in (1, 2, 10):
+        exported(tmp_path, version)
+    (tmp_path / "attention_unet" / ".11-half-copied").mkdir()
+    (tmp_path / "attention_unet" / "12").mkdir()
+    (tmp_path / "weights").mkdir()
+    library = ModelLibrary(tmp_path)
+    assert library.names() == ["attention_unet"]
+    assert library.versions("attention_unet") == [10, 2, 1]
+    assert library.card("attention_unet").version == 10
+    assert library.card("attention_unet", 2).version == 2
+    assert [one.version for one in library.cards()] == [10]
+
+
+@pytest.mark.parametrize(("name", "version"), [("unet", None), ("../x", None), ("", None), ("attention_unet", 7)])
+def test_an_unknown_model_is_said_so(tmp_path, name, version):
+    exported(tmp_path)
+    with pytest.raises(UnknownModelError, match="expected"):
+        ModelLibrary(tmp_path).card(name, version)
+
+
+def test_a_missing_folder_holds_no_models(tmp_path):
+    assert ModelLibrary(tmp_path / "none").cards() == []
+
+
+class Settings(EnvSettings):
+    store: str = "data"
+    max_upload_bytes: int = 10
+
+
+def test_settings_come_from_the_environment_and_are_checked():
+    assert Settings.from_env({"METSEG_MAX_UPLOAD_BYTES": "7", "METSEG_STORE": "", "OTHER": "x"}) == Settings(
+        max_upload_bytes=7
+    )
+    with pytest.raises(SettingsError, match=r"^METSEG_MAX_UPLOAD_BYTES: "):
+        Settings.from_env({"METSEG_MAX_UPLOAD_BYTES": "many"})

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from phantoms import affine_of, distances_mm
+from scipy import ndimage
+
+from metseg.lesions import LesionRules, find_lesions
+from metseg.volume import Volume
+
+ALL = LesionRules()
+
+
+def found(array, affine=None, rules=ALL):
+    volume = Volume(np.asarray(array, np.uint8), np.eye(4) if affine is None else affine)
+    return find_lesions(volume, volume.array.astype(np.float32) * 0.8, rules)
+
+
+def ball(shape, affine, centre_mm, radius_mm):
+    return distances_mm(shape, affine, np.asarray(centre_mm, float)) <= radius_mm
+
+
+def test_an_empty_mask_has_no_lesions():
+    lesions, labels = found(np.zeros((5, 5, 5)))
+    assert lesions == []
+    assert not labels.any()
+
+
+def test_a_single_voxel_is_as_long_as_its_spacing():
+    array = np.zeros((5, 5, 5))
+    array[2, 3, 4] = 1
+    (lesion,), _ = found(array, np.diag([0.5, 0.7, 3.0, 1]))
+    assert lesion.volume_mm3 == pytest.approx(1.05)
+    assert lesion.longest_diameter_mm == pytest.approx(0.7)
+    assert lesion.perpendicular_diameter_mm == pytest.approx(0.5)
+    assert lesion.centroid_ras_mm == pytest.approx((1.0, 2.1, 12.0))
+    assert (lesion.slice_axis, lesion.slice_index) == (2, 4)
+
+
+def test_voxels_that_touch_by_a_corner_are_one_lesion():
+    array = np.zeros((4, 4, 4))
+    array[1, 1, 1] = array[2, 2, 2] = 1
+    assert len(found(array)[0]) == 1
+    array[2, 2, 2], array[3, 3, 3] = 0, 1
+    assert len(found(array)[0]) == 2
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 0.5, 3.0), (0.9, 0.6, 1.5)])
+@pytest.mark.parametrize("codes", [("R", "A", "S"), ("L", "P", "S"), ("A", "S", "R"), ("I", "L", "P")])
+def test_a_ball_has_its_volume_and_diameter_in_every_grid(codes, spacing):
+    affine = affine_of(codes, spacing)
+    shape = tuple(int(50 / mm) for mm in spacing)
+    centre = affine[:3, :3] @ (np.array(shape) // 2)
+    (lesion,), _ = found(ball(shape, affine, centre, 10), affine)
+    assert lesion.volume_mm3 == pytest.approx(4 / 3 * np.pi * 1000, rel=0.05)
+    assert lesion.longest_diameter_mm == pytest.approx(20, abs=max(1.5, *spacing))
+    assert lesion.perpendicular_diameter_mm == pytest.approx(20, abs=max(1.5, *spacing))
+    assert lesion.centroid_ras_mm == pytest.approx(tuple(centre), abs=0.1)
+    assert codes[lesion.slice_axis] in "SI"
+
+
+@pytest.mark.parametrize("angle", range(0, 180, 15))
+def test_an_ellipse_has_its_axes_at_every_angle(angle):
+    x, y = np.meshgrid(np.arange(80) - 40.0, np.arange(80) - 40.0, indexing="ij")
+    turned = np.deg2rad(angle)
+    along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
+    (lesion,), _ = found(((along / 30) ** 2 + (across / 10) ** 2 <= 1)[:, :, None])
+    assert lesion.longest_diameter_mm == pytest.approx(60, abs=1.5)
+    assert lesion.perpendicular_diameter_mm == pytest.approx(20, abs=1.5)
+
+
+def test_the_longest_diameter_lies_in_one_slice_and_not_across_slices():
+    array = np.zeros((30, 30, 30))
+    for z in range(20):
+        array[z : z + 6, 3:6, z] = 1
+    (lesion,), _ = found(array)
+    assert lesion.longest_diameter_mm < 7.5
+
+
+def test_the_largest_lesion_is_number_one_and_small_ones_are_dropped():
+    array = np.zeros((30, 30, 10))
+    array[2:4, 2:4, 2] = 1
+    array[10:20, 10:20, 2:8] = 1
+    array[25, 25, 5] = 1
+    lesions, labels = found(array, rules=LesionRules(min_mm3=2))
+    assert [lesion.voxels for lesion in lesions] == [600, 4]
+    assert (labels == 1).sum() == 600
+    assert labels[25, 25, 5] == 0
+    assert lesions[0].mean_probability == pytest.approx(0.8)
+
+
+def test_the_count_agrees_with_scipy_on_random_masks():
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        array = rng.random((17, 13, 9)) > 0.93
+        _, expected = ndimage.label(array, np.ones((3, 3, 3)))
+        lesions, labels = found(array)
+        assert len(lesions) == labels.max() == expected
+        assert sum(lesion.voxels for lesion in lesions) == array.sum()
+
+
+def test_a_picture_without_spacing_has_pixels_and_no_millimetres():
+    array = np.zeros((40, 30, 1))
+    array[10:20, 5:9, 0] = 1
+    (lesion,), _ = found(array, rules=LesionRules(is_picture=True, has_spacing=False))
+    assert (lesion.area_px, lesion.centroid_px) == (40, (14.5, 6.5))
+    assert lesion.longest_diameter_px == pytest.approx(np.hypot(10, 3), abs=0.6)
+    assert lesion.volume_mm3 is lesion.area_mm2 is lesion.longest_diameter_mm is lesion.centroid_ras_mm is None
+
+
+def test_a_picture_with_spacing_has_both_and_still_no_volume():
+    array = np.zeros((40, 30, 1))
+    array[10:20, 5:9, 0] = 1
+    (lesion,), _ = found(array, np.diag([-0.5, -0.5, 1, 1]), LesionRules(is_picture=True))
+    assert lesion.area_mm2 == pytest.approx(10)
+    assert lesion.longest_diameter_mm == pytest.approx(lesion.longest_diameter_px / 2)
+    assert lesion.volume_mm3 is None
