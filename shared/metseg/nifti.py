@@ -169,7 +169,7 @@ def _checked_shape(header: Header, limits: ReadLimits) -> tuple[int, int, int]:
 def _checked_dtype(header: Header) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
-    except HeaderDataError as exc:
+    except (HeaderDataError, KeyError) as exc:
         raise DamagedInputError("the header names a voxel type that NIfTI does not have") from exc
     if dtype.kind not in "uif" or dtype.itemsize > 8:
         raise UnsupportedInputError(f"expected real grey values, got voxels of type {dtype}")
