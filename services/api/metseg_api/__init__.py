@@ -1,0 +1,1 @@
+"""The gateway: takes uploads as jobs, answers for them, hands out results."""

@@ -1,0 +1,42 @@
+"""`metseg-api`: serve the API until told to stop."""
+
+import socket
+import sys
+
+import uvicorn
+
+from metseg.errors import MetsegError
+from metseg_api.app import create_app
+from metseg_api.logs import configure_logging
+from metseg_api.settings import ApiSettings
+
+GRACE_S = 5
+
+
+def main() -> None:
+    """Read the settings, take the port, serve; a wrong setting or a taken port ends with one clear line."""
+    try:
+        settings = ApiSettings.from_env()
+    except MetsegError as exc:
+        sys.exit(f"metseg-api: {exc}")
+    try:
+        listener = socket.create_server((settings.host, settings.api_port), backlog=256)
+    except OSError as exc:
+        place = f"{settings.host}:{settings.api_port}"
+        sys.exit(f"metseg-api: cannot listen on {place} ({exc.strerror}); METSEG_API_PORT chooses another port")
+    configure_logging()
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,  # `edge` logs requests, without paths and queries
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The application: routes, error handlers and the edge, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from anyio.to_thread import run_sync
+from fastapi import FastAPI
+
+from metseg.jobs import RESEARCH_USE_ONLY
+from metseg_api.backends import Backends
+from metseg_api.edge import Edge
+from metseg_api.errors import install_error_handlers
+from metseg_api.openapi import DESCRIPTION, TAGS, install_openapi
+from metseg_api.routes import jobs, models, results, service
+from metseg_api.settings import ApiSettings
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    """Build the application; store, queue and TF Serving are opened when it starts, and need not be up."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.backends = await run_sync(Backends.open, settings)
+        yield
+        await run_sync(app.state.backends.close)
+
+    app = FastAPI(
+        title="metseg",
+        summary=f"Finds and measures brain metastases in MRI. {RESEARCH_USE_ONLY}",
+        description=DESCRIPTION,
+        version=version("metseg-api"),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_url="/v1/openapi.json",
+        openapi_tags=TAGS,
+        docs_url=None,  # both pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        # Its spans and log records carry raw paths, queries and exception texts.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    for module in (jobs, results, models, service):
+        app.include_router(module.router)
+    install_error_handlers(app)
+    install_openapi(app)
+    app.add_middleware(Edge, upload_route=jobs.UPLOAD_ROUTE)
+    return app

@@ -1,0 +1,83 @@
+"""What stands behind the API: store, queue, models and TF Serving, opened together."""
+
+from dataclasses import dataclass
+from typing import Annotated, Self, cast
+
+from fastapi import Depends, Request
+
+from metseg.blobs import BlobStore, open_blob_store
+from metseg.dispatch import Dispatcher
+from metseg.errors import ServingUnavailableError, UnknownModelError
+from metseg.jobs import ModelRef
+from metseg.jobstore import JobStore
+from metseg.models import ModelLibrary
+from metseg.serving import ServingClient
+from metseg_api.settings import ApiSettings
+
+SERVING_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True)
+class Backends:
+    """The four outside systems, each behind its one class of `metseg`."""
+
+    settings: ApiSettings
+    blobs: BlobStore
+    jobs: JobStore
+    dispatcher: Dispatcher
+    models: ModelLibrary
+    serving: ServingClient
+
+    @classmethod
+    def open(cls, settings: ApiSettings) -> Self:
+        """Make the clients; none of them needs its other side to be up yet."""
+        blobs = open_blob_store(settings.store)
+        return cls(
+            settings=settings,
+            blobs=blobs,
+            jobs=JobStore(blobs),
+            dispatcher=Dispatcher(settings.redis_url),
+            models=ModelLibrary(settings.models),
+            serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.dispatcher.close()
+        self.serving.close()
+
+    def check_accepting(self) -> None:
+        """Ask whether a job could be stored and queued right now.
+
+        Raises:
+            QueueUnavailableError: Redis does not answer.
+            StoreUnavailableError: The store cannot be written.
+        """
+        self.dispatcher.ping()
+        self.blobs.check()
+
+    def resolve_model(self, name: str) -> ModelRef:
+        """The newest version of a model that has a card here and is AVAILABLE in TF Serving.
+
+        Raises:
+            UnknownModelError: There is no card of that name.
+            ServingUnavailableError: TF Serving is down or has none of the versions loaded.
+        """
+        if name not in self.models.names():
+            raise UnknownModelError("There is no model of that name; GET /v1/models lists them.")
+        try:
+            available = self.serving.available_versions(name)
+        except UnknownModelError as exc:
+            raise ServingUnavailableError("TF Serving does not serve this model.") from exc
+        known = set(self.models.versions(name))
+        version = max((one for one in available if one in known), default=None)
+        if version is None:
+            raise ServingUnavailableError("TF Serving has not loaded a version of this model yet.")
+        return ModelRef(name=name, version=version, digest=self.models.card(name, version).digest)
+
+
+def _from_request(request: Request) -> Backends:
+    return cast(Backends, request.app.state.backends)
+
+
+BackendsOf = Annotated[Backends, Depends(_from_request)]

@@ -1,0 +1,96 @@
+"""What happens to every request at the edge: an id, a body limit, safe headers, a log line, the last catch."""
+
+import logging
+import time
+from uuid import uuid4
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from metseg_api.errors import KINDS, Kind, UploadTooLargeError, internal_error, problem_response
+from metseg_api.logs import frames
+
+MAX_BODY_BYTES = 64 * 1024
+CLIENT_LEFT = 499
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Edge:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, upload_route: tuple[str, str]) -> None:
+        self._app = app
+        self._upload_route = upload_route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; log its route's template, never its path, query or body."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        request.state.request_id = str(uuid4())
+        began = time.perf_counter()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request.state.request_id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "private, no-cache")
+            await send(message)
+
+        try:
+            if self._body_too_large(request):
+                await self._refuse_body(request)(scope, receive, send_marked)
+            else:
+                await self._app(scope, receive, send_marked)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
+        except Exception as exc:  # noqa: BLE001  the last catch: an unforeseen error leaves without its text
+            fields = {"request_id": request.state.request_id, "error": type(exc).__name__}
+            _log.error("unforeseen error", extra=fields | {"frames": frames(exc.__traceback__)})
+            if not status:
+                await internal_error(request)(scope, receive, send_marked)
+        finally:
+            self._log_request(request, status, time.perf_counter() - began)
+
+    def _body_too_large(self, request: Request) -> bool:
+        if (request.method, request.url.path) == self._upload_route:
+            return False
+        told = request.headers.get("Content-Length", "0")
+        return told.isdecimal() and int(told) > MAX_BODY_BYTES
+
+    @staticmethod
+    def _refuse_body(request: Request) -> ASGIApp:
+        kind = KINDS[UploadTooLargeError]
+        detail = f"This route takes at most {MAX_BODY_BYTES} bytes."
+        return problem_response(request, kind=Kind(kind.status, kind.title, detail), code=UploadTooLargeError.code)
+
+    @staticmethod
+    def _log_request(request: Request, status: int, duration_s: float) -> None:
+        route = getattr(request.scope.get("route"), "path", None)
+        fields = {
+            "request_id": request.state.request_id,
+            "method": request.method if request.method in _METHODS else "other",
+            "route": route,
+            "status": status,
+            "duration_ms": round(duration_s * 1000, 1),
+        }
+        _log.info("request", extra=fields)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,0 +1,166 @@
+"""From an upload to an accepted job: first durable, then queued, and only then said so."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+from anyio import CancelScope
+from anyio.to_thread import run_sync
+from fastapi import Request
+from pydantic import ValidationError
+
+from metseg.errors import EmptyInputError, QueueUnavailableError, RequestError, StoreError
+from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
+from metseg_api.backends import Backends
+from metseg_api.errors import FileMissingError
+from metseg_api.form import PartBegin, PartData, boundary_of, check_length, form_events
+from metseg_api.upload import Upload
+
+FILE_PART = "file"
+FIELDS = ("model", "threshold", "spacing_mm")
+MAX_FIELD_BYTES = 256
+
+
+class JobForm:
+    """The fields of a job's form, each checked as soon as it is complete."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, object] = {}
+        self._seen: set[str] = set()
+
+    @property
+    def model(self) -> str:
+        """The model asked for, or the default."""
+        return self.request.model
+
+    @property
+    def request(self) -> JobRequest:
+        """What the fields so far ask for."""
+        return JobRequest.model_validate(self._given)
+
+    def begin(self, name: str) -> None:
+        """A part of this name begins.
+
+        Raises:
+            RequestError: There is no such field, or it came before.
+        """
+        if name not in (FILE_PART, *FIELDS):
+            raise RequestError(
+                f"The form has a part of an unknown name; known are {FILE_PART}, {', '.join(FIELDS)}."
+            )
+        if name in self._seen:
+            raise RequestError(f"The form has more than one part named {name}.")
+        self._seen.add(name)
+
+    def end(self, name: str, value: bytes) -> None:
+        """A field is complete; an empty one counts as not given.
+
+        Raises:
+            RequestError: Its value is not allowed.
+        """
+        text = value.decode("utf-8", errors="replace").strip()
+        if not text:
+            return
+        given: object = [*text.split(",")] if name == "spacing_mm" else text
+        if isinstance(given, list) and len(given) == 1:
+            given = given * 2
+        try:
+            JobRequest.model_validate({name: given})
+        except ValidationError as exc:
+            said = exc.errors(include_input=False, include_url=False)[0]["msg"]
+            raise RequestError(f"The field {name} is not valid: {said[0].lower()}{said[1:]}.") from None
+        self._given[name] = given
+
+    @property
+    def has_file(self) -> bool:
+        """Whether the file's part has begun."""
+        return FILE_PART in self._seen
+
+
+async def accept(request: Request, backends: Backends) -> JobRecord:
+    """Take one upload as a job.
+
+    The order is the promise: the input is durable, then `job.json`, then the queue knows, then the sender. On
+    any failure before the end nothing of the job is left.
+
+    Raises:
+        RequestError: The form is not one that the API takes (see `metseg_api.errors` for the kinds).
+        EmptyInputError: The file has no bytes.
+        ServingUnavailableError: No version of the model is loaded.
+        QueueUnavailableError: Redis does not answer.
+        StoreUnavailableError: The store cannot be written.
+    """
+    boundary = boundary_of(request)
+    max_bytes = backends.settings.max_upload_bytes
+    check_length(request, max_bytes)
+    await run_sync(backends.check_accepting)
+
+    job_id = new_job_id()
+    key = backends.jobs.input_key(job_id)
+    form = JobForm()
+    models: dict[str, ModelRef] = {}
+
+    async def resolve() -> None:
+        if form.model not in models:
+            models[form.model] = await run_sync(backends.resolve_model, form.model)
+
+    async with _discarding(backends, job_id):
+        async with Upload(backends.blobs, key, max_bytes) as upload:
+            await _receive(request, boundary, form, upload, resolve)
+            if not form.has_file:
+                raise FileMissingError("The form holds no part named file.")
+            if not upload.size_bytes:
+                raise EmptyInputError("The file is empty.")
+            await resolve()
+        record = JobRecord(
+            id=job_id,
+            created_at=datetime.now(UTC),
+            request=form.request,
+            model=models[form.model],
+            inputs=[InputFile(key=key, size_bytes=upload.size_bytes, sha256=upload.sha256)],
+        )
+        await run_sync(_publish, backends, record)
+    return record
+
+
+@asynccontextmanager
+async def _discarding(backends: Backends, job_id: str) -> AsyncIterator[None]:
+    """Leave nothing in the store of a job that was not accepted, also when its sender left."""
+    accepted = False
+    try:
+        yield
+        accepted = True
+    finally:
+        if not accepted:
+            with CancelScope(shield=True), suppress(StoreError):  # the first error is the one to tell
+                await run_sync(backends.jobs.discard, job_id)
+
+
+async def _receive(
+    request: Request, boundary: bytes, form: JobForm, upload: Upload, resolve: Callable[[], Awaitable[None]]
+) -> None:
+    name, value = "", b""
+    async for event in form_events(request, boundary, upload.max_bytes):
+        if isinstance(event, PartBegin):
+            name, value = event.name, b""
+            form.begin(name)
+        elif isinstance(event, PartData):
+            if name == FILE_PART:
+                await upload.write(event.data)
+                continue
+            value += event.data
+            if len(value) > MAX_FIELD_BYTES:
+                raise RequestError(f"The field {name} is longer than {MAX_FIELD_BYTES} bytes.")
+        elif name != FILE_PART:
+            form.end(name, value)
+            if name == "model":
+                await resolve()
+
+
+def _publish(backends: Backends, record: JobRecord) -> None:
+    backends.jobs.create(record)
+    try:
+        backends.dispatcher.enqueue(record.id, 1, timeout_s=backends.settings.job_timeout_s)
+    except QueueUnavailableError:
+        backends.jobs.erase(record.id)  # with a tombstone: the queue may have heard, though it did not answer
+        raise

@@ -1,0 +1,212 @@
+"""Jobs: send, list, follow, cancel, delete."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from metseg.errors import JobGoneError, JobNotFoundError, JobStateError, QueueUnavailableError, RequestError
+from metseg.jobs import Final, Job, JobState, is_job_id
+from metseg_api.backends import Backends, BackendsOf
+from metseg_api.intake import accept
+from metseg_api.openapi import JOB_EXAMPLE, JOB_ID, UPLOAD_FORM, answer, problems
+from metseg_api.views import JobReader, entity_tag, job_path, tag_matches
+from metseg_api.waiting import preferred_wait_s, wait_for_change
+
+UPLOAD_ROUTE = ("POST", "/v1/jobs")
+POLL_AFTER_S = 1
+
+router = APIRouter(tags=["jobs"])
+
+
+class JobPage(BaseModel):
+    """Some jobs, newest first."""
+
+    items: list[Job]
+    next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
+    links: dict[str, str] = Field(description="`self`, and `next` where there is one.")
+
+
+def known_form(
+    job_id: Annotated[str, Path(description="The id that `POST /v1/jobs` answered.", examples=[JOB_ID])],
+) -> str:
+    """The job id of a path; what has not the form of one never reaches the store.
+
+    Raises:
+        JobNotFoundError: It cannot be an id.
+    """
+    if not is_job_id(job_id):
+        raise JobNotFoundError("There is no job of that id.")
+    return job_id
+
+
+JobId = Annotated[str, Depends(known_form)]
+
+
+@router.post(
+    UPLOAD_ROUTE[1],
+    status_code=202,
+    response_model=Job,
+    operation_id="submit_job",
+    summary="Send a scan",
+    openapi_extra=UPLOAD_FORM,
+    responses=problems(400, 408, 413, 415, 422, 502, 503)
+    | {
+        202: answer(
+            "Accepted: the scan is stored and queued.",
+            JOB_EXAMPLE | {"state": "queued", "started_at": None, "attempt": 0, "progress": None},
+            {"Location": "Where the job is.", "Retry-After": "Seconds after which asking makes sense."},
+        )
+    },
+)
+async def submit_job(request: Request, backends: BackendsOf) -> Response:
+    """Send one scan as multipart form.
+
+    The parts may come in any order. The file is stored as it arrives and not looked into: what is wrong with its
+    content, the job tells as its `error` later.
+    """
+    record = await accept(request, backends)
+    job = await run_sync(_reader(backends).read, record.id)
+    headers = {"Location": job_path(job.id), "Retry-After": str(POLL_AFTER_S)}
+    return _job_response(job, status=202, headers=headers)
+
+
+@router.get(
+    "/v1/jobs",
+    response_model=JobPage,
+    operation_id="list_jobs",
+    summary="List jobs",
+    responses=problems(422, 503),
+)
+def list_jobs(
+    backends: BackendsOf,
+    limit: Annotated[int, Query(ge=1, le=200, description="Most jobs a page.")] = 50,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+) -> JobPage:
+    """The jobs, newest first, a page at a time."""
+    if cursor is not None and not is_job_id(cursor):
+        raise RequestError("The cursor is not one that this API gave.")
+    ids = backends.jobs.ids(before=cursor, limit=limit + 1)
+    page = ids[:limit]
+    reader = _reader(backends)
+    items = []
+    for job_id in page:
+        with suppress(JobGoneError, JobNotFoundError):  # deleted meanwhile, or still on its way in
+            items.append(reader.read(job_id))
+    next_cursor = page[-1] if len(ids) > limit else None
+    links = {"self": _page_path(limit, cursor)}
+    if next_cursor is not None:
+        links["next"] = _page_path(limit, next_cursor)
+    return JobPage(items=items, next_cursor=next_cursor, links=links)
+
+
+@router.get(
+    "/v1/jobs/{job_id}",
+    response_model=Job,
+    operation_id="get_job",
+    summary="Follow a job",
+    responses=problems(404, 410, 422, 503)
+    | {
+        200: answer(
+            "The job as it stands.",
+            JOB_EXAMPLE,
+            {
+                "ETag": "Changes when anything that matters changes.",
+                "Preference-Applied": "The `wait` that was kept to.",
+                "Retry-After": "Seconds after which asking again makes sense; absent in a final state.",
+            },
+        ),
+        304: {"description": "Nothing changed since the ETag in If-None-Match."},
+    },
+)
+async def get_job(
+    request: Request,
+    job_id: JobId,
+    backends: BackendsOf,
+    prefer: Annotated[
+        str | None,
+        Header(
+            description="`wait=N`: hold the answer for up to N (at most 60) seconds, until the job differs from "
+            "If-None-Match or, without that, until its state is final.",
+            examples=["wait=30"],
+        ),
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="The ETag of the answer that is known already.")
+    ] = None,
+) -> Response:
+    """How far a job is; its `error` tells why one failed."""
+    reader = _reader(backends)
+    wait_s = preferred_wait_s(prefer)
+    if wait_s is None:
+        job = await run_sync(reader.read, job_id)
+    else:
+        job = await wait_for_change(request, reader, job_id, known=if_none_match, wait_s=wait_s)
+    headers = {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}
+    if not job.state.is_final:
+        headers["Retry-After"] = str(POLL_AFTER_S)
+    if tag_matches(if_none_match, entity_tag(job)):
+        return Response(status_code=304, headers=headers | {"ETag": entity_tag(job)})
+    return _job_response(job, headers=headers)
+
+
+@router.post(
+    "/v1/jobs/{job_id}/cancel",
+    status_code=202,
+    response_model=Job,
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    responses=problems(404, 409, 410, 422, 503)
+    | {202: answer("The job will end, or has ended, as cancelled.", JOB_EXAMPLE | {"cancel_requested": True})},
+)
+def cancel_job(job_id: JobId, backends: BackendsOf) -> Response:
+    """End a job without a result. One that waits is cancelled at once, a running one within seconds."""
+    reader = _reader(backends)
+    job = reader.read(job_id)
+    if job.state.is_final:
+        raise JobStateError(f"The job is {job.state.value} already.")
+    if job.state is JobState.QUEUED:
+        final = Final(job_id=job_id, state=JobState.CANCELLED, finished_at=datetime.now(UTC))
+        if not backends.jobs.finish(final):
+            raise JobStateError("The job ended meanwhile.")
+        with suppress(QueueUnavailableError):  # tells a worker that began at this very moment
+            backends.dispatcher.request_cancel(job_id)
+    else:
+        backends.dispatcher.request_cancel(job_id)
+    return _job_response(reader.read(job_id), status=202)
+
+
+@router.delete(
+    "/v1/jobs/{job_id}",
+    status_code=204,
+    operation_id="delete_job",
+    summary="Delete a job",
+    responses=problems(404, 410, 422, 503) | {204: {"description": "Input, results and record are erased."}},
+)
+def delete_job(job_id: JobId, backends: BackendsOf) -> Response:
+    """Erase a job with its input and results, in whatever state it is; asking for it then answers 410."""
+    reader = _reader(backends)
+    ended = reader.read(job_id).state.is_final
+    with suppress(QueueUnavailableError):  # erasing must not depend on the queue
+        backends.dispatcher.request_cancel(job_id)
+    backends.jobs.erase(job_id)
+    if ended:
+        with suppress(QueueUnavailableError):
+            backends.dispatcher.forget(job_id)
+    return Response(status_code=204)
+
+
+def _reader(backends: Backends) -> JobReader:
+    return JobReader(backends.jobs, backends.dispatcher)
+
+
+def _job_response(job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    sent = {"ETag": entity_tag(job)} | (headers or {})
+    return Response(job.model_dump_json(), status, headers=sent, media_type="application/json")
+
+
+def _page_path(limit: int, cursor: str | None) -> str:
+    return f"/v1/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "")

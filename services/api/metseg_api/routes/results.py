@@ -1,0 +1,154 @@
+"""Results: the list of a job's artefacts, and each of them."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel, Field
+
+from metseg.blobs import BlobStore
+from metseg.errors import StoreError
+from metseg.jobs import Artefact, Final
+from metseg_api.backends import Backends, BackendsOf
+from metseg_api.errors import ArtefactNotFoundError, RangeError, ResultNotReadyError
+from metseg_api.openapi import problems
+from metseg_api.routes.jobs import JobId
+from metseg_api.views import JobReader, job_path, tag_matches
+
+router = APIRouter(tags=["results"])
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class ArtefactLink(Artefact):
+    """One file of a result, and where it is."""
+
+    href: str
+
+
+class Result(BaseModel):
+    """What a job made."""
+
+    schema_version: Literal[1] = 1
+    job_id: str
+    attempt: int | None
+    finished_at: AwareDatetime
+    artefacts: list[ArtefactLink] = Field(description="In the order of their making.")
+    links: dict[str, str]
+
+
+@router.get(
+    "/v1/jobs/{job_id}/result",
+    response_model=Result,
+    operation_id="get_result",
+    summary="List the artefacts",
+    responses=problems(404, 409, 410, 422, 503),
+)
+def get_result(job_id: JobId, backends: BackendsOf) -> Result:
+    """The artefacts of a job that succeeded, with size, SHA-256 and address of each."""
+    final = _succeeded(backends, job_id)
+    path = f"{job_path(job_id)}/result"
+    return Result(
+        job_id=job_id,
+        attempt=final.attempt,
+        finished_at=final.finished_at,
+        artefacts=[ArtefactLink(**one.model_dump(), href=f"{path}/{one.name}") for one in final.artefacts],
+        links={"self": path, "job": job_path(job_id)},
+    )
+
+
+@router.get(
+    "/v1/jobs/{job_id}/result/{artefact}",
+    response_class=Response,
+    operation_id="get_artefact",
+    summary="Download an artefact",
+    responses=problems(404, 409, 410, 416, 422, 503)
+    | {
+        200: {
+            "description": "The file.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                "ETag": {"description": "SHA-256 of the file.", "schema": {"type": "string"}},
+                "Content-Disposition": {"description": "A name to save it under.", "schema": {"type": "string"}},
+            },
+        },
+        206: {"description": "The part that Range asked for."},
+        304: {"description": "The file in If-None-Match is this one."},
+    },
+)
+@router.head("/v1/jobs/{job_id}/result/{artefact}", include_in_schema=False)
+def get_artefact(
+    request: Request,
+    job_id: JobId,
+    artefact: Annotated[str, Path(description="A name from the result's list.", examples=["mask.nii.gz"])],
+    backends: BackendsOf,
+    if_none_match: Annotated[str | None, Header(description="An ETag that is known already.")] = None,
+    byte_range: Annotated[str | None, Header(alias="Range", description="One range: `bytes=0-1023`.")] = None,
+) -> Response:
+    """One artefact as a file; it never changes once it is there."""
+    final = _succeeded(backends, job_id)
+    found = next((one for one in final.artefacts if one.name == artefact), None)
+    if found is None or final.attempt is None:
+        raise ArtefactNotFoundError("The job has no artefact of that name; see its result.")
+    key = backends.jobs.artefact_key(job_id, final.attempt, found.name)
+    if backends.blobs.size(key) != found.size_bytes:
+        raise StoreError("an artefact has not the size that final.json tells")
+    headers = {
+        "ETag": f'"{found.sha256}"',
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f'attachment; filename="metseg-{job_id[-8:]}-{found.name}"',
+        "Cache-Control": "private, no-cache",
+    }
+    if tag_matches(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    begin, end = 0, found.size_bytes
+    status = 200
+    if byte_range is not None and request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]:
+        asked = _asked_range(byte_range, found.size_bytes)
+        if asked is not None:
+            begin, end = asked
+            status = 206
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{found.size_bytes}"
+    headers["Content-Length"] = str(end - begin)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=found.media_type)
+    body = _bytes(backends.blobs, key, begin, end)
+    return StreamingResponse(body, status, headers=headers, media_type=found.media_type)
+
+
+def _succeeded(backends: Backends, job_id: str) -> Final:
+    final = backends.jobs.final(job_id)
+    job = JobReader(backends.jobs, backends.dispatcher).read(job_id)
+    if final is None or not job.links.get("result"):
+        raise ResultNotReadyError(job.state, job.error)
+    return final
+
+
+def _asked_range(header: str, size: int) -> tuple[int, int] | None:
+    """Begin and end (exclusive) of one range; None for a form that is ignored (RFC 9110, section 14.2)."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        begin, end = max(0, size - int(last)), size
+    else:
+        begin, end = int(first), min(size, int(last) + 1 if last else size)
+        if last and int(last) < begin:
+            return None
+    if begin >= size or begin >= end:
+        raise RangeError(size)
+    return begin, end
+
+
+def _bytes(blobs: BlobStore, key: str, begin: int, end: int) -> Iterator[bytes]:
+    at = 0
+    for chunk in blobs.chunks(key):
+        part = chunk[max(0, begin - at) : max(0, end - at)]
+        if part:
+            yield part
+        at += len(chunk)
+        if at >= end:
+            return

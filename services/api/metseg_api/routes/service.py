@@ -1,0 +1,98 @@
+"""The service itself: alive, ready, and of which version."""
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version as package_version
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from metseg.card import CARD_SCHEMA_VERSION
+from metseg.errors import MetsegError
+from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, Final, JobRecord, Report
+from metseg_api.backends import BackendsOf
+from metseg_api.errors import RETRY_AFTER_S
+
+router = APIRouter(tags=["service"])
+
+PACKAGES = ("metseg", "metseg-api", "fastapi", "uvicorn", "pydantic")
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class PartState(BaseModel):
+    """Whether one part is ready, and the error code if it is not."""
+
+    ready: bool
+    code: str | None = None
+
+
+class Readiness(BaseModel):
+    """Whether a job sent now would be accepted."""
+
+    ready: bool
+    parts: dict[str, PartState] = Field(
+        description="`queue` (Redis), `store`, `model` (the default one in TF Serving)."
+    )
+
+
+class Version(BaseModel):
+    """What runs here."""
+
+    packages: dict[str, str]
+    python: str
+    schema_versions: dict[str, int] = Field(description="Of the stored and answered JSON documents.")
+    research_use: str
+
+
+@router.get("/healthz", response_model=Health, operation_id="get_health", summary="Is the process alive?")
+async def get_health() -> Health:
+    """Answers as long as the process lives; asks nothing behind it."""
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    operation_id="get_readiness",
+    summary="Would a job be accepted now?",
+    responses={503: {"model": Readiness, "description": "Not ready; the parts tell why."}},
+)
+def get_readiness(backends: BackendsOf, response: Response) -> Readiness:
+    """Asks Redis, the store and TF Serving."""
+    parts = {
+        "queue": _state(backends.dispatcher.ping),
+        "store": _state(backends.blobs.check),
+        "model": _state(lambda: backends.resolve_model(DEFAULT_MODEL)),
+    }
+    ready = all(part.ready for part in parts.values())
+    if not ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return Readiness(ready=ready, parts=parts)
+
+
+@router.get("/v1/version", response_model=Version, operation_id="get_version", summary="Versions")
+async def get_version() -> Version:
+    """Versions of the packages and of the JSON schemas."""
+    schemas: dict[str, type[BaseModel]] = {"job": JobRecord, "final": Final, "report": Report}
+    return Version(
+        packages={name: package_version(name) for name in PACKAGES},
+        python=platform.python_version(),
+        schema_versions={name: schema.model_fields["schema_version"].default for name, schema in schemas.items()}
+        | {"card": CARD_SCHEMA_VERSION},
+        research_use=RESEARCH_USE_ONLY,
+    )
+
+
+def _state(check: Callable[[], object]) -> PartState:
+    try:
+        check()
+    except MetsegError as exc:
+        return PartState(ready=False, code=exc.code)
+    return PartState(ready=True)

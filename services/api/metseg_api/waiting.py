@@ -1,0 +1,47 @@
+"""`Prefer: wait=N` (RFC 7240): an answer held back until there is something new."""
+
+import re
+import time
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from metseg.jobs import Job
+from metseg_api.views import JobReader, entity_tag, tag_matches
+
+MOST_WAIT_S = 60.0
+LOOK_EVERY_S = 0.2
+
+_WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
+
+
+def preferred_wait_s(header: str | None) -> float | None:
+    """The seconds that a Prefer header asks for, at most a minute; None if it asks for no wait."""
+    for preference in (header or "").split(","):
+        if match := _WAIT.fullmatch(preference.split(";")[0].strip()):
+            return min(float(match[1]), MOST_WAIT_S)
+    return None
+
+
+async def wait_for_change(
+    request: Request, reader: JobReader, job_id: str, *, known: str | None, wait_s: float
+) -> Job:
+    """The job as soon as it differs from the `known` ETag, or is final if none is known, or time is up.
+
+    Raises:
+        JobNotFoundError: There is no such job.
+        JobGoneError: It is, or was meanwhile, deleted.
+        ClientDisconnect: Nobody waits any more.
+    """
+    until = time.monotonic() + wait_s
+    while True:
+        job = await run_sync(reader.read, job_id)
+        news = job.state.is_final if known is None else not tag_matches(known, entity_tag(job))
+        left = until - time.monotonic()
+        if news or left <= 0:
+            return job
+        if await request.is_disconnected():
+            raise ClientDisconnect
+        await anyio.sleep(min(LOOK_EVERY_S, left))

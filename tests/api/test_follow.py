@@ -1,0 +1,279 @@
+"""Following, cancelling and deleting jobs."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
+from redis_fixture import RedisServer
+
+from metseg.jobs import Failure, Final, JobState, Progress, Stage, new_job_id
+
+LOST_IDS = [
+    "x",
+    "0",
+    "..",
+    "%2e%2e",
+    "..%2f..%2fetc%2fpasswd",
+    "019d0000-1111-4222-8333-444455556666",
+    "019D0000-1111-7222-8333-444455556666",
+    "019d0000-1111-7222-8333-444455556666%00",
+    "019d0000-1111-7222-8333-444455556666%0a",
+    "019d0000-1111-7222-8333-44445555666６",
+    "*",
+    "a" * 5000,
+]
+
+
+def progress(fraction: float, *, attempt: int = 1) -> Progress:
+    now = datetime.now(UTC)
+    return Progress(stage=Stage.PREDICT, fraction=fraction, attempt=attempt, started_at=now, updated_at=now)
+
+
+def end(api: ApiService, job_id: str, state: JobState = JobState.FAILED) -> None:
+    failure = Failure(code="input_damaged", message="The file breaks off.") if state is JobState.FAILED else None
+    final = Final(job_id=job_id, state=state, attempt=1, finished_at=datetime.now(UTC), failure=failure)
+    assert api.jobs.finish(final)
+
+
+@contextmanager
+def soon(action: Callable[[], object], after_s: float = 0.6) -> Iterator[None]:
+    timer = threading.Timer(after_s, action)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+    began = time.monotonic()
+    return call(), time.monotonic() - began
+
+
+def test_a_job_goes_from_queued_over_running_to_its_end(api: ApiService) -> None:
+    job_id = api.submitted()
+    path = f"/v1/jobs/{job_id}"
+    assert api.http.get(path).json()["state"] == "queued"
+    api.jobs.claim(job_id, 1)
+    running = api.http.get(path).json()
+    assert (running["state"], running["attempt"], running["progress"]) == ("running", 1, None)
+    api.dispatcher.write_progress(job_id, progress(0.5))
+    running = api.http.get(path).json()
+    assert running["progress"]["fraction"] == 0.5
+    assert running["started_at"] is not None
+    end(api, job_id)
+    ended = api.http.get(path).json()
+    assert ended["state"] == "failed"
+    assert ended["error"] == {"code": "input_damaged", "message": "The file breaks off."}
+    assert ended["progress"] is None
+    assert ended["finished_at"].endswith("Z")
+
+
+def test_a_lost_attempt_leaves_the_job_running_and_its_progress_is_not_told(api: ApiService) -> None:
+    job_id = api.submitted()
+    api.jobs.claim(job_id, 1)
+    api.dispatcher.write_progress(job_id, progress(0.9, attempt=1))
+    api.jobs.claim(job_id, 2)
+    job = api.http.get(f"/v1/jobs/{job_id}").json()
+    assert (job["state"], job["attempt"], job["progress"]) == ("running", 2, None)
+
+
+@pytest.mark.parametrize("job_id", LOST_IDS)
+@pytest.mark.parametrize(
+    ("method", "tail"), [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/result")]
+)
+def test_what_is_no_job_id_is_not_found(api: ApiService, job_id: str, method: str, tail: str) -> None:
+    answer = api.http.request(method, f"{api.url}/v1/jobs/{job_id}{tail}")
+    assert answer.status_code in (404, 405)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert api.stored() == []
+
+
+def test_an_id_that_nobody_gave_is_not_found(api: ApiService) -> None:
+    problem(api.http.get(f"/v1/jobs/{new_job_id()}"), 404, "job_not_found")
+
+
+def test_a_known_etag_is_answered_with_304_until_something_changes(api: ApiService) -> None:
+    path = f"/v1/jobs/{api.submitted()}"
+    first = api.http.get(path)
+    tag = first.headers["etag"]
+    for header in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = api.http.get(path, headers={"If-None-Match": header})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert api.http.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    api.jobs.claim(first.json()["id"], 1)
+    changed = api.http.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+def test_a_heartbeat_alone_does_not_change_the_etag(api: ApiService) -> None:
+    job_id = api.submitted()
+    api.jobs.claim(job_id, 1)
+    beat = progress(0.5)
+    tags = []
+    for now in (beat, beat.model_copy(update={"updated_at": datetime.now(UTC)})):
+        api.dispatcher.write_progress(job_id, now)
+        tags.append(api.http.get(f"/v1/jobs/{job_id}").headers["etag"])
+    assert tags[0] == tags[1]
+
+
+def test_waiting_without_an_etag_ends_with_the_job(api: ApiService) -> None:
+    job_id = api.submitted()
+    api.jobs.claim(job_id, 1)
+    with soon(lambda: end(api, job_id)):
+        answer, took_s = timed(lambda: api.http.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=20"}))
+    assert answer.json()["state"] == "failed"
+    assert answer.headers["preference-applied"] == "wait=20"
+    assert 0.5 < took_s < 3
+
+
+def test_waiting_with_an_etag_ends_with_any_change(api: ApiService) -> None:
+    job_id = api.submitted()
+    tag = api.http.get(f"/v1/jobs/{job_id}").headers["etag"]
+    headers = {"Prefer": "respond-async, wait=20", "If-None-Match": tag}
+    with soon(lambda: api.jobs.claim(job_id, 1)):
+        answer, took_s = timed(lambda: api.http.get(f"/v1/jobs/{job_id}", headers=headers))
+    assert answer.json()["state"] == "running"
+    assert 0.5 < took_s < 3
+
+
+def test_waiting_in_vain_ends_in_time(api: ApiService) -> None:
+    path = f"/v1/jobs/{api.submitted()}"
+    answer, took_s = timed(lambda: api.http.get(path, headers={"Prefer": "wait=1"}))
+    assert (answer.status_code, answer.json()["state"]) == (200, "queued")
+    headers = {"Prefer": "wait=1", "If-None-Match": answer.headers["etag"]}
+    unchanged, again_s = timed(lambda: api.http.get(path, headers=headers))
+    assert unchanged.status_code == 304
+    assert 0.9 < took_s < 3
+    assert 0.9 < again_s < 3
+
+
+def test_a_wait_longer_than_a_minute_is_cut_and_said_so(api: ApiService) -> None:
+    job_id = api.submitted()
+    end(api, job_id)
+    answer, took_s = timed(lambda: api.http.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=86400"}))
+    assert answer.headers["preference-applied"] == "wait=60"
+    assert took_s < 2
+
+
+@pytest.mark.parametrize("prefer", ["wait", "wait=", "wait=-1", "wait=abc", "respond-async", "", "wait=9999999"])
+def test_a_preference_that_is_no_wait_is_ignored(api: ApiService, prefer: str) -> None:
+    answer, took_s = timed(lambda: api.http.get(f"/v1/jobs/{api.submitted()}", headers={"Prefer": prefer}))
+    assert answer.status_code == 200
+    assert "preference-applied" not in answer.headers
+    assert took_s < 2
+
+
+def test_deleting_a_job_ends_the_waiting_for_it(api: ApiService) -> None:
+    job_id = api.submitted()
+    with soon(lambda: api.http.delete(f"/v1/jobs/{job_id}")):
+        problem(api.http.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=20"}), 410, "job_gone")
+
+
+def test_many_wait_at_once_and_others_are_served_meanwhile(api: ApiService) -> None:
+    job_id = api.submitted()
+    states: list[str] = []
+
+    def wait() -> None:
+        answer = httpx.get(f"{api.url}/v1/jobs/{job_id}", headers={"Prefer": "wait=20"}, timeout=30)
+        states.append(answer.json()["state"])
+
+    waiting = [threading.Thread(target=wait) for _ in range(50)]
+    for thread in waiting:
+        thread.start()
+    time.sleep(1)
+    _, took_s = timed(lambda: api.http.get("/healthz"))
+    end(api, job_id)
+    for thread in waiting:
+        thread.join(timeout=20)
+    assert states == ["failed"] * 50
+    assert took_s < 5  # far from the 20 s that the others would wait
+
+
+def test_pages_hold_every_job_once_newest_first(api: ApiService) -> None:
+    ids = [api.submitted() for _ in range(5)]
+    seen: list[str] = []
+    path = "/v1/jobs?limit=2"
+    sizes = []
+    while path:
+        page = api.http.get(path).json()
+        sizes.append(len(page["items"]))
+        seen += [job["id"] for job in page["items"]]
+        path = page["links"].get("next", "")
+        assert (page["next_cursor"] is None) == (not path)
+    assert seen == sorted(ids, reverse=True)
+    assert sizes == [2, 2, 1]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=../..", "cursor=" + "a" * 100])
+def test_a_wrong_page_is_refused(api: ApiService, query: str) -> None:
+    problem(api.http.get(f"/v1/jobs?{query}"), 422, "request_invalid")
+
+
+def test_a_refused_parameter_is_named_and_its_value_not_repeated(api: ApiService) -> None:
+    answer = api.http.get("/v1/jobs?limit=MUSTERMANN")
+    [refused] = problem(answer, 422, "request_invalid")["errors"]  # type: ignore[misc]
+    assert refused["field"] == "query.limit"
+    assert "MUSTERMANN" not in answer.text
+
+
+def test_a_waiting_job_is_cancelled_at_once(api: ApiService) -> None:
+    job_id = api.submitted()
+    answer = api.http.post(f"/v1/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+    final = api.jobs.final(job_id)
+    assert final is not None
+    assert final.state is JobState.CANCELLED
+    assert problem(api.http.post(f"/v1/jobs/{job_id}/cancel"), 409, "job_state")
+    assert problem(api.http.get(f"/v1/jobs/{job_id}/result"), 409, "job_state")["state"] == "cancelled"
+
+
+def test_a_running_job_is_asked_to_stop_and_stays_running_until_it_did(api: ApiService) -> None:
+    job_id = api.submitted()
+    api.jobs.claim(job_id, 1)
+    answer = api.http.post(f"/v1/jobs/{job_id}/cancel")
+    assert answer.status_code == 202
+    assert (answer.json()["state"], answer.json()["cancel_requested"]) == ("running", True)
+    assert api.dispatcher.cancel_requested(job_id)
+    assert api.jobs.final(job_id) is None
+
+
+def test_a_deleted_job_is_gone_with_all_its_bytes(api: ApiService) -> None:
+    job_id = api.submit(b"a patient's head").json()["id"]
+    api.jobs.claim(job_id, 1)
+    assert api.http.delete(f"/v1/jobs/{job_id}").status_code == 204
+    problem(api.http.get(f"/v1/jobs/{job_id}"), 410, "job_gone")
+    problem(api.http.get(f"/v1/jobs/{job_id}/result"), 410, "job_gone")
+    problem(api.http.get(f"/v1/jobs/{job_id}/result/mask.nii.gz"), 410, "job_gone")
+    problem(api.http.post(f"/v1/jobs/{job_id}/cancel"), 410, "job_gone")
+    problem(api.http.delete(f"/v1/jobs/{job_id}"), 410, "job_gone")
+    assert api.http.get("/v1/jobs").json()["items"] == []
+    assert api.dispatcher.cancel_requested(job_id)
+    assert api.stored() == [f"jobs/{job_id}", f"jobs/{job_id}/tombstone.json"]
+
+
+def test_jobs_are_readable_and_deletable_while_redis_is_down(
+    tmp_path: Path, redis_server: RedisServer, own_status_server: StatusServer
+) -> None:
+    write_cards(tmp_path / "models", {"attention_unet": [1]})
+    settings = api_settings(tmp_path, redis_url=redis_server.url, serving_at=own_status_server.target)
+    with serving(settings) as api:
+        waiting, running, ended, deleted = (api.submitted() for _ in range(4))
+        api.jobs.claim(running, 1)
+        api.dispatcher.write_progress(running, progress(0.5))
+        end(api, ended)
+        redis_server.stop()
+        states = {job["id"]: job["state"] for job in api.http.get("/v1/jobs").json()["items"]}
+        assert states == {waiting: "queued", running: "running", ended: "failed", deleted: "queued"}
+        assert api.http.post(f"/v1/jobs/{waiting}/cancel").json()["state"] == "cancelled"
+        problem(api.http.post(f"/v1/jobs/{running}/cancel"), 503, "queue_unavailable")
+        assert api.http.delete(f"/v1/jobs/{deleted}").status_code == 204
+        redis_server.start()
+        assert api.submit().status_code == 202

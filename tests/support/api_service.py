@@ -1,0 +1,195 @@
+"""The API as a real server on a free port, with a real store and Redis, and the status side of TF Serving."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from redis_fixture import free_port
+
+from metseg.blobs import open_blob_store
+from metseg.card import ModelCard, Preprocessing
+from metseg.dispatch import Dispatcher
+from metseg.jobs import Artefact, Final, JobState
+from metseg.jobstore import JobStore
+from metseg.proto import serving_wire_pb2 as wire
+from metseg_api.app import create_app
+from metseg_api.settings import ApiSettings
+
+
+class StatusServer:
+    """TF Serving as far as the API sees it: GetModelStatus over real gRPC."""
+
+    def __init__(self, versions: Mapping[str, list[int]]) -> None:
+        self.versions = dict(versions)
+        handler = grpc.unary_unary_rpc_method_handler(
+            self._status,
+            request_deserializer=wire.GetModelStatusRequest.FromString,
+            response_serializer=wire.GetModelStatusResponse.SerializeToString,
+        )
+        self._pool = ThreadPoolExecutor(2)
+        self._server = grpc.server(self._pool)
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("tensorflow.serving.ModelService", {"GetModelStatus": handler}),)
+        )
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self._server.stop(None).wait()
+        self._pool.shutdown()
+
+    def _status(
+        self, request: wire.GetModelStatusRequest, context: grpc.ServicerContext
+    ) -> wire.GetModelStatusResponse:
+        name = request.model_spec.name
+        if name not in self.versions:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+        available = wire.ModelVersionStatus.State.AVAILABLE
+        states = [wire.ModelVersionStatus(version=one, state=available) for one in self.versions[name]]
+        return wire.GetModelStatusResponse(model_version_status=states)
+
+
+@dataclass
+class ApiService:
+    """A running API and what a test needs to look behind it."""
+
+    url: str
+    app: FastAPI
+    settings: ApiSettings
+    http: httpx.Client
+    jobs: JobStore
+    dispatcher: Dispatcher
+
+    @property
+    def store(self) -> Path:
+        return Path(self.settings.store)
+
+    def submit(self, data: bytes = b"scan bytes", **fields: str) -> httpx.Response:
+        return self.http.post("/v1/jobs", files={"file": ("scan.nii", data)}, data=fields)
+
+    def submitted(self) -> str:
+        answer = self.submit()
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
+
+    def stored(self) -> list[str]:
+        """Every file and folder below `jobs`, hidden ones included."""
+        return sorted(str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.name != "jobs")
+
+    def succeed(self, job_id: str, artefacts: Mapping[str, bytes], scratch: Path) -> None:
+        """What a worker does, without its work."""
+        began = datetime.now(UTC)
+        assert self.jobs.claim(job_id, 1)
+        made: list[Artefact] = []
+        for name, data in artefacts.items():
+            (scratch / name).write_bytes(data)
+            made.append(self.jobs.put_artefact(job_id, 1, scratch / name, "application/octet-stream"))
+        final = Final(
+            job_id=job_id,
+            state=JobState.SUCCEEDED,
+            attempt=1,
+            started_at=began,
+            finished_at=datetime.now(UTC),
+            artefacts=made,
+        )
+        assert self.jobs.finish(final)
+
+
+@contextmanager
+def serving(settings: ApiSettings) -> Iterator[ApiService]:
+    """Run the application under uvicorn in a thread."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=settings.api_port, log_config=None, access_log=False, ws="none"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started and thread.is_alive() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert server.started
+    url = f"http://127.0.0.1:{settings.api_port}"
+    dispatcher = Dispatcher(settings.redis_url)
+    jobs = JobStore(open_blob_store(settings.store))
+    try:
+        with httpx.Client(base_url=url, timeout=30) as http:
+            yield ApiService(url, app, settings, http, jobs, dispatcher)
+    finally:
+        dispatcher.close()
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def api_settings(folder: Path, *, redis_url: str, serving_at: str, **more: object) -> ApiSettings:
+    """Settings with the store and the models in a folder of the test."""
+    given = {
+        "api_port": free_port(),
+        "store": str(folder / "store"),
+        "models": folder / "models",
+        "redis_url": redis_url,
+        "serving": serving_at,
+    }
+    return ApiSettings.model_validate(given | more)
+
+
+def write_cards(models: Path, versions: Mapping[str, list[int]]) -> None:
+    """A folder of models that holds nothing but their cards."""
+    for name, numbers in versions.items():
+        for number in numbers:
+            folder = models / name / str(number) / "assets.extra"
+            folder.mkdir(parents=True)
+            _card(name, number).write(folder / "card.json")
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+    """The problem of an answer, after checking that it is a whole and honest one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    said: dict[str, object] = json.loads(answer.text)
+    assert said["code"] == code, said
+    assert said["status"] == status
+    assert said["type"] == "urn:metseg:problem:" + code.replace("_", "-")
+    assert said["instance"] == "urn:uuid:" + answer.headers["x-request-id"]
+    assert said["title"]
+    assert str(said["detail"]).endswith(".")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    return said
+
+
+def _card(name: str, version: int) -> ModelCard:
+    return ModelCard(
+        name=name,
+        version=version,
+        network=name,
+        preset="small",
+        preprocessing=Preprocessing(),
+        threshold=0.5,
+        min_lesion_mm3=5,
+        min_lesion_px=4,
+        parameters=1,
+        gflop_per_slice=1,
+        training_data=[],
+        scores=[],
+        weights_sha256=f"{version:064x}",
+        software={},
+        intended_use="tests",
+        limits=[],
+        licence="CC-BY-4.0",
+        created_at=datetime(2026, 11, 1, tzinfo=UTC),
+    )

@@ -1,0 +1,100 @@
+"""TF Serving over real gRPC with a rule in the network's place: bright is lesion."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import grpc
+import numpy as np
+
+from metseg.proto import serving_wire_pb2 as wire
+
+
+class BrightServing:
+    """Answers Predict and GetModelStatus for every model and version; 1 where the middle channel is bright.
+
+    Attributes:
+        gate: While it is cleared, answers wait.
+        calls: Predict calls that came in.
+        refused_calls: The Predict calls of these numbers, from 1, are answered UNAVAILABLE.
+        pause_s: Each answer takes at least this long.
+        on_call: Called at each Predict.
+        lesion_from: The grey value, 0 to 255, from which on a pixel is lesion.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls = 0
+        self.refused_calls: set[int] = set()
+        self.pause_s = 0.0
+        self.on_call: Callable[[], None] = lambda: None
+        self.lesion_from = 200
+        self._count = threading.Lock()
+        self._pool = ThreadPoolExecutor(4)
+        self._server = grpc.server(self._pool)
+        self._server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.PredictionService",
+                    {"Predict": _unary(self._predict, wire.PredictRequest, wire.PredictResponse)},
+                ),
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.ModelService",
+                    {"GetModelStatus": _unary(_status, wire.GetModelStatusRequest, wire.GetModelStatusResponse)},
+                ),
+            )
+        )
+        self.port: int = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self._server.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self.gate.set()
+        self._server.stop(None).wait()
+        self._pool.shutdown()
+
+    def _predict(self, request: wire.PredictRequest, context: grpc.ServicerContext) -> wire.PredictResponse:
+        with self._count:
+            self.calls += 1
+            refused = self.calls in self.refused_calls
+        if refused:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
+        self.on_call()
+        self.gate.wait(60)
+        threading.Event().wait(self.pause_s)
+        slices = request.inputs["slices"]
+        shape = [dim.size for dim in slices.tensor_shape.dim]
+        pixels = np.frombuffer(slices.tensor_content, np.uint8).reshape(shape)
+        probability = (pixels[..., 1:2] >= self.lesion_from).astype("<f4")
+        dims = [wire.TensorShape.Dim(size=size) for size in probability.shape]
+        answer = wire.Tensor(
+            dtype=wire.DT_FLOAT,
+            tensor_shape=wire.TensorShape(dim=dims),
+            tensor_content=probability.tobytes(),
+        )
+        return wire.PredictResponse(outputs={"probability": answer}, model_spec=request.model_spec)
+
+
+def _status(request: wire.GetModelStatusRequest, context: grpc.ServicerContext) -> wire.GetModelStatusResponse:
+    available = wire.ModelVersionStatus.State.AVAILABLE
+    return wire.GetModelStatusResponse(model_version_status=[wire.ModelVersionStatus(version=1, state=available)])
+
+
+def _unary(behaviour, request, response):
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour, request_deserializer=request.FromString, response_serializer=response.SerializeToString
+    )
