@@ -1,0 +1,1 @@
+"""The worker: reads a scan, asks the network, measures lesions, writes artefacts."""

@@ -1,0 +1,46 @@
+"""Starts a worker: `metseg-worker`, or `python -m metseg_worker`.
+
+The parent only waits for jobs, so it imports little: numpy, gRPC and nibabel, which every job needs and each
+forked child then has. The imaging libraries (Pillow, SciPy, connected components) load in the child.
+"""
+
+import logging
+import sys
+
+import metseg.serving  # gRPC and numpy, to be shared with the forked children
+import metseg.volume  # noqa: F401  # nibabel, likewise
+from metseg.blobs import open_blob_store
+from metseg.dispatch import Dispatcher, work_until_stopped
+from metseg.errors import MetsegError
+from metseg.jobstore import JobStore
+from metseg_worker.logs import set_up_logging
+from metseg_worker.losing import LostAttempts
+from metseg_worker.scratch import sweep_scratch
+from metseg_worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Work until SIGTERM or SIGINT (which let a running job end); 1 when the settings are wrong."""
+    set_up_logging()
+    try:
+        settings = WorkerSettings.from_env()
+        store = JobStore(open_blob_store(settings.store))
+        dispatcher = Dispatcher(settings.redis_url)
+    except MetsegError as exc:
+        sys.stderr.write(f"metseg-worker: {exc}\n")
+        return 1
+    try:
+        logger.info("worker starts", extra={"swept": sweep_scratch()})
+        on_lost = LostAttempts(store, dispatcher, timeout_s=settings.job_timeout_s)
+        work_until_stopped(settings.redis_url, on_lost)
+    except KeyboardInterrupt:
+        logger.info("interrupted")
+    finally:
+        dispatcher.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

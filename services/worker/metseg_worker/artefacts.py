@@ -1,0 +1,85 @@
+"""Writes the files of a result: images on the source grid and the table of lesions."""
+
+import csv
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from metseg.jobs import Lesion
+from metseg.nifti import write_nifti
+from metseg.picture import write_picture
+from metseg.scan import Scan
+from metseg.segment import Segmentation
+
+NIFTI_TYPE: Final = "application/gzip"
+PNG_TYPE: Final = "image/png"
+CSV_TYPE: Final = "text/csv"
+JSON_TYPE: Final = "application/json"
+
+COLUMNS: Final = (
+    *("label", "voxels", "volume_mm3", "area_mm2", "area_px"),
+    *("longest_diameter_mm", "perpendicular_diameter_mm"),
+    *("longest_diameter_px", "perpendicular_diameter_px"),
+    *("centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm", "centroid_column_px", "centroid_row_px"),
+    *("mean_probability", "slice_axis", "slice_index"),
+)
+"""Columns of `lesions.csv`, the same for every input; a figure that does not apply is left empty."""
+
+
+def write_images(scan: Scan, segmentation: Segmentation, folder: Path) -> list[tuple[Path, str]]:
+    """Write mask, probability, scan and (for a volume) lesion numbers.
+
+    Returns:
+        The files with their media types.
+    """
+    if scan.is_picture:
+        return [(path, PNG_TYPE) for path in _write_pictures(scan, segmentation, folder)]
+    volumes = {
+        "mask": segmentation.mask,
+        "lesions": segmentation.labels,
+        "probability": segmentation.probability,
+        "scan": scan.volume,
+    }
+    files = []
+    for name, volume in volumes.items():
+        path = folder / f"{name}.nii.gz"
+        write_nifti(path, volume, scan.nifti_header)
+        files.append((path, NIFTI_TYPE))
+    return files
+
+
+def _write_pictures(scan: Scan, segmentation: Segmentation, folder: Path) -> list[Path]:
+    pixels = {
+        "mask": segmentation.mask.array * np.uint8(255),
+        "probability": np.rint(segmentation.probability.array * 255).astype(np.uint8),
+        "scan": scan.volume.array,
+    }
+    paths = []
+    for name, array in pixels.items():
+        paths.append(folder / f"{name}.png")
+        write_picture(paths[-1], array[:, :, 0])
+    return paths
+
+
+def write_table(lesions: list[Lesion], path: Path) -> None:
+    """Write `lesions.csv`: a header and one row a lesion, largest first."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_row(lesion) for lesion in lesions)
+
+
+def _row(lesion: Lesion) -> dict[str, str]:
+    values = lesion.model_dump()
+    x, y, z = values.pop("centroid_ras_mm") or (None, None, None)
+    column, row = values.pop("centroid_px") or (None, None)
+    values |= {"centroid_x_ras_mm": x, "centroid_y_ras_mm": y, "centroid_z_ras_mm": z}
+    values |= {"centroid_column_px": column, "centroid_row_px": row}
+    return {name: _cell(value) for name, value in values.items()}
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

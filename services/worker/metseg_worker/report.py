@@ -1,0 +1,71 @@
+"""Puts a result into `report.json`."""
+
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+
+from metseg.card import ModelCard
+from metseg.jobs import JobRecord, Report, SourceInfo
+from metseg.scan import Scan
+from metseg.segment import Segmentation
+
+SOFTWARE: Final = ("metseg", "metseg-worker", "numpy", "scipy", "nibabel", "pillow", "connected-components-3d")
+THICK_SLICE_MM: Final = 3.0
+"""RANO-BM asks for slices of at most 5 mm, and better 1.5 mm (Lin et al., Lancet Oncol 2015, 16:e270)."""
+
+
+def build_report(
+    record: JobRecord, card: ModelCard, scan: Scan, segmentation: Segmentation, *, created_at: datetime
+) -> Report:
+    """All that the job has to say; the timings are added when it ends."""
+    volume = scan.volume
+    volumes = [lesion.volume_mm3 for lesion in segmentation.lesions if lesion.volume_mm3 is not None]
+    return Report(
+        job_id=record.id,
+        created_at=created_at,
+        model=record.model,
+        trained_on=card.trained_on,
+        threshold=segmentation.threshold,
+        source=SourceInfo(
+            kind=scan.kind.value,
+            shape=volume.shape,
+            spacing_mm=volume.spacing_mm if scan.has_spacing else None,
+            orientation=volume.orientation,
+        ),
+        lesion_count=len(segmentation.lesions),
+        total_volume_mm3=None if scan.is_picture else float(sum(volumes)),
+        lesions=segmentation.lesions,
+        warnings=warnings_for(scan, segmentation),
+        timings_s={},
+        software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
+    )
+
+
+def warnings_for(scan: Scan, segmentation: Segmentation) -> list[str]:
+    """Sentences on what a reader should know before trusting the figures."""
+    warnings = list(scan.warnings)
+    if scan.is_picture:
+        warnings.append(
+            "A picture does not say where left is: it is shown as it came, taken to be in radiological display."
+        )
+        if not scan.has_spacing:
+            warnings.append("The picture has no known pixel size: sizes are given in pixels.")
+    elif max(scan.volume.spacing_mm) > THICK_SLICE_MM:
+        warnings.append(
+            f"Voxels are {max(scan.volume.spacing_mm):.1f} mm long on one side: small lesions may be missed "
+            "and volumes are rough."
+        )
+    if segmentation.coarsened:
+        warnings.append("The head is larger than the network's window and was seen at a coarser resolution.")
+    if _touches_border(segmentation):
+        warnings.append("A lesion reaches the border of the image and may be larger than measured.")
+    return warnings
+
+
+def _touches_border(segmentation: Segmentation) -> bool:
+    mask = segmentation.mask.array
+    sides = [axis for axis in range(3) if mask.shape[axis] > 1]
+    return any(bool(np.take(mask, (0, -1), axis=axis).any()) for axis in sides)

@@ -1,0 +1,172 @@
+"""One attempt at one job, from the stored input to the stored result.
+
+    claim → download → read (limited child) → segment (TF Serving) → artefacts → final.json
+
+Everything is written below the attempt's own folder, and `final.json` once, so an attempt may die at any point,
+or run twice, without a job having two results or half of one.
+"""
+
+import hashlib
+import logging
+import signal
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from metseg.blobs import open_blob_store
+from metseg.card import ModelCard
+from metseg.dispatch import Dispatcher
+from metseg.errors import CardError, JobCancelledError, JobGoneError, JobNotFoundError, MetsegError, StoreError
+from metseg.jobs import Artefact, Failure, Final, JobRecord, JobState, Stage
+from metseg.jobstore import JobStore
+from metseg.models import ModelLibrary
+from metseg.segment import segment
+from metseg.serving import ServingClient
+from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PNG_TYPE, write_images, write_table
+from metseg_worker.asking import predictor
+from metseg_worker.losing import discard_artefacts
+from metseg_worker.overlay import draw_overlay
+from metseg_worker.reading import read_in_child
+from metseg_worker.report import build_report
+from metseg_worker.scratch import scratch
+from metseg_worker.settings import WorkerSettings
+from metseg_worker.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+INTERNAL_ERROR = Failure(
+    code="internal_error", message="The job failed by an error inside metseg; the worker's log tells where."
+)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The outside systems of an attempt."""
+
+    store: JobStore
+    models: ModelLibrary
+    dispatcher: Dispatcher
+    serving: ServingClient
+    job_timeout_s: float
+
+
+def run_job(job_id: str, attempt: int) -> None:
+    """What a queue entry runs: connect by the environment's settings and make the attempt.
+
+    SIGTERM ends it as a lost attempt, its scratch folder removed.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    settings = WorkerSettings.from_env()
+    with (
+        closing(Dispatcher(settings.redis_url)) as dispatcher,
+        closing(ServingClient(settings.serving, timeout_s=settings.predict_timeout_s)) as serving,
+    ):
+        store = JobStore(open_blob_store(settings.store))
+        models = ModelLibrary(settings.models)
+        make_attempt(Surroundings(store, models, dispatcher, serving, settings.job_timeout_s), job_id, attempt)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit("terminated")
+
+
+def make_attempt(around: Surroundings, job_id: str, attempt: int) -> None:
+    """Do the job, unless it has ended, is gone, or the attempt is taken; store its end, whatever it is.
+
+    Raises:
+        StoreError: the end could not be stored.
+    """
+    extra = {"job_id": job_id, "attempt": attempt}
+    try:
+        record = around.store.load(job_id)
+    except (JobNotFoundError, JobGoneError):
+        logger.info("job is gone, attempt skipped", extra=extra)
+        return
+    if around.store.final(job_id) is not None or not around.store.claim(job_id, attempt):
+        logger.info("job has ended or attempt is taken, attempt skipped", extra=extra)
+        return
+    watch = Watch(around.dispatcher, job_id, attempt, limit_s=around.job_timeout_s)
+    logger.info("attempt starts", extra=extra)
+    final = _attempted(around, record, attempt, watch)
+    if final is None or not around.store.finish(final):
+        logger.info("job ended meanwhile, attempt dropped", extra=extra)
+        discard_artefacts(around.store, job_id, attempt)
+        return
+    code = final.failure.code if final.failure else None
+    seconds = watch.timings_s()["total"]
+    logger.info("attempt ended", extra=extra | {"state": final.state.value, "code": code, "seconds": seconds})
+
+
+def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Watch) -> Final | None:
+    """How the attempt ended; None if the job was deleted under it."""
+    state, failure, artefacts = JobState.FAILED, None, list[Artefact]()
+    try:
+        with scratch(record.id, attempt) as folder:
+            files = _make_files(around, record, watch, folder)
+            around.store.load(record.id)
+            artefacts = [around.store.put_artefact(record.id, attempt, *file) for file in files]
+        state = JobState.SUCCEEDED
+    except JobGoneError:
+        return None
+    except JobCancelledError:
+        state = JobState.CANCELLED
+    except MetsegError as exc:
+        failure = Failure(code=exc.code, message=str(exc))
+    except Exception:  # the one place where an unknown error becomes a stored failure
+        logger.exception("unknown error", extra={"job_id": record.id, "attempt": attempt})
+        failure = INTERNAL_ERROR
+    if state is not JobState.SUCCEEDED:
+        discard_artefacts(around.store, record.id, attempt)
+        artefacts = []
+    return Final(
+        job_id=record.id,
+        state=state,
+        attempt=attempt,
+        started_at=watch.started_at,
+        finished_at=datetime.now(UTC),
+        artefacts=artefacts,
+        failure=failure,
+    )
+
+
+def _make_files(around: Surroundings, record: JobRecord, watch: Watch, folder: Path) -> list[tuple[Path, str]]:
+    """Segment the job's input and write every artefact into the folder; returned with their media types."""
+    watch.on_progress(Stage.READ, 0, 0)
+    card = _card(around.models, record)
+    source, handover, results = folder / "input", folder / "handover", folder / "results"
+    handover.mkdir()
+    results.mkdir()
+    _download(around.store, record, source)
+    scan = read_in_child(source, handover, record.request.spacing_mm, check=watch.check)
+    predict = predictor(around.serving, record.model, watch.check)
+    threshold = record.request.threshold
+    found = segment(scan, card, predict, threshold=threshold, on_progress=watch.on_progress)
+    files = write_images(scan, found, results)
+    report = build_report(record, card, scan, found, created_at=datetime.now(UTC))
+    draw_overlay(scan, found, report, results / "overlay.png")
+    write_table(found.lesions, results / "lesions.csv")
+    watch.check()
+    report = report.model_copy(update={"timings_s": watch.timings_s()})
+    (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]
+    return [*files, (results / "report.json", JSON_TYPE)]
+
+
+def _card(models: ModelLibrary, record: JobRecord) -> ModelCard:
+    card = models.card(record.model.name, record.model.version)
+    if card.digest != record.model.digest:
+        raise CardError(f"Version {card.version} of model {card.name} is not the one this job was accepted for.")
+    return card
+
+
+def _download(store: JobStore, record: JobRecord, path: Path) -> None:
+    """Fetch the input and make sure that it is what was accepted."""
+    given = record.inputs[0]
+    store.blobs.download(given.key, path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != given.sha256:
+        raise StoreError("The stored input is not the file that was accepted.")

@@ -1,0 +1,39 @@
+"""What the worker is told by its environment."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from metseg.settings import EnvSettings
+
+
+class WorkerSettings(EnvSettings):
+    """The worker's `METSEG_*` variables.
+
+    Attributes:
+        store: Folder or URL of the blob store.
+        redis_port: Port of the Redis on this host, where no `redis_url` is given.
+        redis_url: Where the queue is.
+        serving_port: gRPC port of the TF Serving on this host, where no `serving` is given.
+        serving: TF Serving as host:port.
+        models: Folder of the exported models; the worker reads their cards.
+        job_timeout_s: A job that takes longer fails.
+        predict_timeout_s: An answer of TF Serving that takes longer fails the job.
+    """
+
+    store: str = "./data"
+    redis_port: int = Field(default=6380, ge=1, le=65535)
+    redis_url: str = Field(default="", pattern="^(redis|rediss|unix)://")
+    serving_port: int = Field(default=8500, ge=1, le=65535)
+    serving: str = Field(default="", pattern="^.+:[0-9]+$")
+    models: Path = Path("models")
+    job_timeout_s: float = Field(default=600, gt=0)
+    predict_timeout_s: float = Field(default=30, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_addresses(cls, given: dict[str, Any]) -> dict[str, Any]:
+        redis_url = f"redis://127.0.0.1:{given.get('redis_port', 6380)}/0"
+        serving = f"127.0.0.1:{given.get('serving_port', 8500)}"
+        return {"redis_url": redis_url, "serving": serving} | given

@@ -1,0 +1,90 @@
+"""Watches over a running attempt: its progress, its time limit, and whether it is to stop."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from metseg.dispatch import Dispatcher
+from metseg.errors import JobCancelledError, JobTimeoutError, QueueUnavailableError
+from metseg.jobs import Progress, Stage
+
+logger = logging.getLogger(__name__)
+
+STARTS_AT: Final = {Stage.READ: 0.0, Stage.PREPARE: 0.08, Stage.PREDICT: 0.12, Stage.FINISH: 0.9}
+"""The share of a whole job that is done when a stage begins."""
+WRITE_EVERY_S: Final = 0.5
+LOOK_EVERY_S: Final = 0.2
+
+
+class Watch:
+    """Made when an attempt starts; its `check` and `on_progress` raise when the attempt is to end.
+
+    Redis only helps here: when it is away, progress is not shown and a cancel is seen later, but the job goes on.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, job_id: str, attempt: int, *, limit_s: float) -> None:
+        self.started_at = datetime.now(UTC)
+        self._dispatcher = dispatcher
+        self._job_id, self._attempt, self._limit_s = job_id, attempt, limit_s
+        self._start = time.monotonic()
+        self._stage, self._stage_start = Stage.READ, self._start
+        self._seconds: dict[str, float] = {}
+        self._last_look = self._last_write = float("-inf")
+
+    def check(self) -> None:
+        """Return when the attempt may go on.
+
+        Raises:
+            JobCancelledError: somebody asked to stop.
+            JobTimeoutError: the time limit is reached.
+        """
+        now = time.monotonic()
+        if now - self._start > self._limit_s:
+            raise JobTimeoutError(f"The job took longer than its limit of {self._limit_s:g} seconds.")
+        if now - self._last_look < LOOK_EVERY_S:
+            return
+        self._last_look = now
+        try:
+            cancelled = self._dispatcher.cancel_requested(self._job_id)
+        except QueueUnavailableError:
+            cancelled = False
+        if cancelled:
+            raise JobCancelledError("The job was cancelled.")
+
+    def on_progress(self, stage: Stage, done: int, total: int) -> None:
+        """Note a stage and its slices, show them, and `check`."""
+        now = time.monotonic()
+        is_new = stage is not self._stage
+        if is_new:
+            self._seconds[self._stage.value] = now - self._stage_start
+            self._stage, self._stage_start = stage, now
+        if is_new or done == total or now - self._last_write >= WRITE_EVERY_S:
+            self._last_write = now
+            self._write(stage, done, total)
+        self.check()
+
+    def timings_s(self) -> dict[str, float]:
+        """Seconds spent in each stage so far, and in all."""
+        now = time.monotonic()
+        seconds = {**self._seconds, self._stage.value: now - self._stage_start, "total": now - self._start}
+        return {name: round(value, 3) for name, value in seconds.items()}
+
+    def _write(self, stage: Stage, done: int, total: int) -> None:
+        begin = STARTS_AT[stage]
+        fraction = begin
+        if stage is Stage.PREDICT and total:
+            fraction += (STARTS_AT[Stage.FINISH] - begin) * done / total
+        progress = Progress(
+            stage=stage,
+            fraction=min(fraction, 1.0),
+            slices_done=done,
+            slices_total=total,
+            attempt=self._attempt,
+            started_at=self.started_at,
+            updated_at=datetime.now(UTC),
+        )
+        try:
+            self._dispatcher.write_progress(self._job_id, progress)
+        except QueueUnavailableError:
+            logger.warning("progress not shown", extra={"job_id": self._job_id, "stage": stage.value})

@@ -1,0 +1,245 @@
+"""The queue on a real Redis: what goes into it, what a worker takes from it, and what it refuses."""
+
+import json
+import pickle
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis_fixture import RedisServer, free_port
+from rq import Callback, Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import JobStatus
+from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException
+
+from metseg.dispatch import (
+    CANCEL_KEY,
+    FUNCTION,
+    KEPT_S,
+    PROGRESS_KEY,
+    QUEUE_NAME,
+    AllowListJob,
+    Dispatcher,
+    MetsegWorker,
+    make_worker,
+)
+from metseg.errors import JobTimeoutError, QueueUnavailableError, SettingsError
+from metseg.jobs import Progress, Stage, new_job_id
+
+ONE_ROUND = """
+import sys
+from metseg.dispatch import make_worker
+def on_lost(job_id, attempt, reason):
+    sys.stdout.write(f"{job_id} {attempt} {reason.code}\\n")
+    sys.stdout.flush()
+make_worker(sys.argv[1], on_lost).work(burst=True, logging_level="CRITICAL")
+"""
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with closing(Redis.from_url(redis_url)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def dispatcher(redis_url: str) -> Iterator[Dispatcher]:
+    with closing(Dispatcher(redis_url)) as made:
+        yield made
+
+
+def one_round(redis_url: str) -> list[str]:
+    """Let a real forking worker empty the queue; the attempts that it reported as lost."""
+    command = [sys.executable, "-c", ONE_ROUND, redis_url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+
+
+def plain_queue(redis: Redis, **options: object) -> Queue:
+    """RQ's own queue, as somebody with a hold of Redis would use it."""
+    return Queue(QUEUE_NAME, connection=redis, **({"serializer": JSONSerializer} | options))
+
+
+def fetched(redis: Redis, rq_id: str) -> AllowListJob:
+    return AllowListJob.fetch(rq_id, connection=redis, serializer=JSONSerializer)
+
+
+def test_an_entry_holds_ids_only_and_expires(dispatcher, redis):
+    job_id = new_job_id()
+    dispatcher.enqueue(job_id, 2, timeout_s=600)
+    entry = redis.hgetall(f"rq:job:{job_id}-2")
+    assert json.loads(zlib.decompress(entry[b"data"])) == [FUNCTION, None, [job_id, 2], {}]
+    assert entry[b"description"].decode() == f"{FUNCTION} {job_id} 2"
+    assert 0 < redis.ttl(f"rq:job:{job_id}-2") <= KEPT_S
+    assert {b"result_ttl", b"failure_ttl", b"ttl", b"timeout"} <= entry.keys()
+    assert not entry.get(b"webhooks")
+
+
+def test_the_same_attempt_waits_only_once(dispatcher):
+    job_id = new_job_id()
+    for attempt in (1, 1, 2):
+        dispatcher.enqueue(job_id, attempt, timeout_s=5)
+    assert dispatcher.queue_length() == 2
+
+
+def test_progress_comes_back_as_it_was_written(dispatcher, redis):
+    job_id, now = new_job_id(), datetime.now(UTC)
+    progress = Progress(stage=Stage.PREDICT, fraction=0.5, attempt=1, started_at=now, updated_at=now)
+    dispatcher.write_progress(job_id, progress)
+    assert dispatcher.read_progress(job_id) == progress
+    assert 0 < redis.ttl(PROGRESS_KEY.format(job_id)) <= KEPT_S
+
+
+@pytest.mark.parametrize("stored", [None, b"", b"not json", b'{"stage": "dance"}'])
+def test_progress_that_cannot_be_read_is_none(dispatcher, redis, stored):
+    job_id = new_job_id()
+    if stored is not None:
+        redis.set(PROGRESS_KEY.format(job_id), stored)
+    assert dispatcher.read_progress(job_id) is None
+
+
+def test_a_cancel_flag_is_seen_until_it_is_forgotten(dispatcher, redis):
+    job_id = new_job_id()
+    assert not dispatcher.cancel_requested(job_id)
+    dispatcher.request_cancel(job_id)
+    assert dispatcher.cancel_requested(job_id)
+    assert 0 < redis.ttl(CANCEL_KEY.format(job_id)) <= KEPT_S
+    dispatcher.forget(job_id)
+    assert not dispatcher.cancel_requested(job_id)
+
+
+def test_a_redis_that_is_down_is_told_of_quickly():
+    job_id = new_job_id()
+    with closing(Dispatcher(f"redis://127.0.0.1:{free_port()}/0")) as dispatcher:
+        start = time.monotonic()
+        for call in (dispatcher.ping, dispatcher.queue_length, lambda: dispatcher.request_cancel(job_id)):
+            with pytest.raises(QueueUnavailableError):
+                call()
+        with pytest.raises(QueueUnavailableError):
+            dispatcher.enqueue(job_id, 1, timeout_s=1)
+        assert time.monotonic() - start < 5
+
+
+def test_a_dispatcher_goes_on_after_redis_came_back(redis_server: RedisServer, dispatcher):
+    dispatcher.ping()
+    redis_server.stop()
+    with pytest.raises(QueueUnavailableError):
+        dispatcher.ping()
+    redis_server.start()
+    dispatcher.ping()
+
+
+def test_a_url_of_another_kind_is_refused():
+    with pytest.raises(SettingsError, match="METSEG_REDIS_URL"):
+        Dispatcher("http://127.0.0.1:1")
+
+
+def test_a_worker_without_redis_says_so():
+    with pytest.raises(QueueUnavailableError):
+        make_worker(f"redis://127.0.0.1:{free_port()}/0", lambda *_: None)
+
+
+def test_a_forged_function_is_not_run(redis, redis_url, tmp_path: Path):
+    target = tmp_path / "made"
+    entry = plain_queue(redis).enqueue("os.mkdir", str(target))
+    assert one_round(redis_url) == []
+    assert fetched(redis, entry.id).get_status() is JobStatus.FAILED
+    assert not target.exists()
+
+
+def test_plain_rq_would_have_run_it(redis, tmp_path: Path):
+    target = tmp_path / "made"
+    entry = plain_queue(redis).enqueue("os.mkdir", str(target))
+    entry.perform()
+    assert target.exists()
+
+
+@pytest.mark.parametrize("kind", ["on_success", "on_failure"])
+def test_a_forged_callback_is_not_run(redis, redis_url, tmp_path: Path, monkeypatch, kind):
+    (tmp_path / "planted.py").write_text(
+        "import os\nos.mkdir(os.path.dirname(__file__) + '/made')\ndef call(*_): pass"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    entry = plain_queue(redis).enqueue(FUNCTION, new_job_id(), 1, **{kind: Callback("planted.call")})
+    assert one_round(redis_url) == []
+    assert fetched(redis, entry.id).get_status() is JobStatus.FAILED
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords"),
+    [
+        ((), {}),
+        (("../../etc", 1), {}),
+        ((None, 1), {}),
+        (("ID", "1"), {}),
+        (("ID", True), {}),
+        (("ID", 1), {"x": 1}),
+    ],
+)
+def test_other_arguments_are_refused(redis, arguments, keywords):
+    job_id = new_job_id()
+    arguments = [job_id if value == "ID" else value for value in arguments]
+    entry = plain_queue(redis).enqueue_call(FUNCTION, args=arguments, kwargs=keywords)
+    with pytest.raises(PermissionError):
+        fetched(redis, entry.id).perform()
+
+
+def test_a_pickle_is_refused_and_the_worker_goes_on(redis, redis_url, tmp_path: Path):
+    bad = plain_queue(redis, serializer=pickle).enqueue("os.mkdir", str(tmp_path / "made"))
+    plain_queue(redis).enqueue("os.getpid")
+    one_round(redis_url)
+    assert fetched(redis, bad.id).get_status() is JobStatus.FAILED
+    assert plain_queue(redis).count == 0
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_instance_to_call_a_method_of_is_refused(redis):
+    entry = plain_queue(redis).enqueue("os.getpid")
+    data = json.dumps(["upper", "text", [], {}]).encode()
+    redis.hset(f"rq:job:{entry.id}", "data", zlib.compress(data))
+    with pytest.raises(PermissionError):
+        fetched(redis, entry.id).perform()
+
+
+def test_an_attempt_that_ends_without_a_word_is_reported(dispatcher, redis_url, monkeypatch, tmp_path: Path):
+    package = tmp_path / "metseg_worker"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "run.py").write_text("import os\ndef run_job(job_id, attempt): os.kill(os.getpid(), 9)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    job_id = new_job_id()
+    dispatcher.enqueue(job_id, 1, timeout_s=5)
+    assert one_round(redis_url) == [f"{job_id} 1 worker_lost"]
+
+
+def test_the_alarm_of_rq_is_a_job_timeout():
+    alarm = MetsegWorker.death_penalty_class
+    with pytest.raises(JobTimeoutError, match="time limit"), alarm(1, JobTimeoutException, job_id="x"):
+        time.sleep(5)
+
+
+def test_entries_end_with_their_time_to_live(dispatcher, redis, redis_url):
+    entry = plain_queue(redis).enqueue("os.getpid", failure_ttl=1)
+    one_round(redis_url)
+    time.sleep(1.2)
+    with pytest.raises(NoSuchJobError):
+        fetched(redis, entry.id)

@@ -1,0 +1,131 @@
+"""A worker's surroundings for tests: a store, a Redis, a model card, and bright-is-lesion serving."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+from bright_serving import BrightServing
+from phantoms import card
+from redis_fixture import RedisServer
+
+from metseg.blobs import open_blob_store
+from metseg.card import CARD_PATH
+from metseg.dispatch import Dispatcher
+from metseg.jobs import Final, InputFile, JobRecord, JobRequest, ModelRef, new_job_id
+from metseg.jobstore import JobStore
+from metseg.models import ModelLibrary
+from metseg.serving import ServingClient
+from metseg_worker.run import Surroundings, make_attempt
+
+T = TypeVar("T")
+
+
+@dataclass
+class Workplace:
+    """Everything a job needs; jobs run in this process by `attempt` or in a real worker by `worker`."""
+
+    folder: Path
+    redis: RedisServer
+    serving: BrightServing
+    store: JobStore
+    dispatcher: Dispatcher
+    job_timeout_s: float = 60
+
+    def submit(self, content: bytes, **request: object) -> str:
+        """Accept a job as the API does, without enqueuing it."""
+        job_id = new_job_id()
+        key = self.store.input_key(job_id)
+        self.store.blobs.put(key, content)
+        known = card()
+        self.store.create(
+            JobRecord(
+                id=job_id,
+                created_at=datetime.now(UTC),
+                request=JobRequest.model_validate(request),
+                model=ModelRef(name=known.name, version=known.version, digest=known.digest),
+                inputs=[InputFile(key=key, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())],
+            )
+        )
+        return job_id
+
+    def attempt(self, job_id: str, attempt: int = 1) -> Final | None:
+        """Make an attempt in this process."""
+        with closing(ServingClient(self.serving.target, timeout_s=10)) as client:
+            models = ModelLibrary(self.folder / "models")
+            around = Surroundings(self.store, models, self.dispatcher, client, self.job_timeout_s)
+            make_attempt(around, job_id, attempt)
+        return self.store.final(job_id)
+
+    def names(self, job_id: str, attempt: int = 1) -> list[str]:
+        """What lies in an attempt's folder."""
+        return self.store.blobs.names(f"jobs/{job_id}/attempts/{attempt}")
+
+    def artefact(self, job_id: str, name: str, attempt: int = 1) -> Path:
+        """An artefact as a local file."""
+        path = self.folder / f"{job_id}-{name}"
+        self.store.blobs.download(self.store.artefact_key(job_id, attempt, name), path)
+        return path
+
+    @contextmanager
+    def worker(self) -> Iterator[psutil.Process]:
+        """A real worker process."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(self.folder / "scratch"),
+            "METSEG_STORE": str(self.folder / "store"),
+            "METSEG_MODELS": str(self.folder / "models"),
+            "METSEG_REDIS_URL": self.redis.url,
+            "METSEG_SERVING": self.serving.target,
+        }
+        log = (self.folder / "worker.log").open("ab")
+        with (
+            log,
+            subprocess.Popen([sys.executable, "-m", "metseg_worker"], env=environment, stderr=log) as process,
+        ):
+            try:
+                yield psutil.Process(process.pid)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(15)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+    def log(self) -> str:
+        return (self.folder / "worker.log").read_text()
+
+
+@contextmanager
+def workplace(folder: Path, redis: RedisServer) -> Iterator[Workplace]:
+    """Set everything up in a folder; the model card is that of `phantoms.card`."""
+    path = folder / "models" / "attention_unet" / "1" / CARD_PATH
+    path.parent.mkdir(parents=True)
+    card().write(path)
+    (folder / "scratch").mkdir()
+    store = JobStore(open_blob_store(str(folder / "store")))
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder / "scratch")
+    with closing(Dispatcher(redis.url)) as dispatcher, BrightServing() as serving:
+        try:
+            yield Workplace(folder, redis, serving, store, dispatcher)
+        finally:
+            tempfile.tempdir = before
+
+
+def wait_for(look: Callable[[], T], timeout_s: float = 30) -> T:
+    """What `look` gives as soon as it is true."""
+    until = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,107 @@
+"""Inputs that must end in a stable code and a sentence, with nothing left behind."""
+
+import errno
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile_files import HOSTILE, nifti
+from workplace import Workplace
+
+from metseg.errors import DamagedInputError, InputTooLargeError, JobCancelledError
+from metseg.jobs import JobState
+from metseg_worker import reading
+from metseg_worker.reading import ReaderLimits, read_in_child
+
+LOOPING = """
+from metseg_worker.reading import ReaderLimits, _confine
+_confine(ReaderLimits(cpu_s=1))
+while True:
+    pass
+"""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_fails_its_job_and_leaves_nothing(place: Workplace, kind, tmp_path: Path):
+    make, code = HOSTILE[kind]
+    job_id = place.submit(make())
+    final = place.attempt(job_id)
+    assert final.state is JobState.FAILED
+    assert final.failure.code == code
+    assert len(final.failure.message.split()) >= 5
+    assert final.artefacts == []
+    assert place.names(job_id) == ["lease.json"]
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def read(content: bytes, folder: Path, *, check=lambda: None, **limits: int):
+    (folder / "input").write_bytes(content)
+    (folder / "out").mkdir()
+    return read_in_child(folder / "input", folder / "out", None, check=check, limits=ReaderLimits(**limits))
+
+
+def test_a_sound_file_comes_through_the_child_as_it_is(tmp_path: Path):
+    assert read(nifti(), tmp_path).volume.shape == (32, 32, 8)
+
+
+def test_a_file_that_needs_too_much_memory_is_too_large(tmp_path: Path):
+    with pytest.raises(InputTooLargeError, match="memory"):
+        read(nifti(np.zeros((512, 512, 256), np.int16)), tmp_path, memory_bytes=300 << 20)
+
+
+def test_a_reader_cannot_fill_the_disk(tmp_path: Path):
+    with pytest.raises(OSError, match="error"):
+        read(nifti(), tmp_path, file_bytes=4096)
+
+
+def test_a_reader_that_takes_too_long_is_killed(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(reading, "POLL_S", 0.01)
+    with pytest.raises(InputTooLargeError, match="within 0 seconds"):
+        read(nifti(), tmp_path, wall_s=0)
+
+
+def test_a_reader_that_uses_too_much_processor_time_is_killed(tmp_path: Path, monkeypatch):
+    replace_reader(monkeypatch, tmp_path, LOOPING)
+    with pytest.raises(InputTooLargeError, match="time or memory"):
+        read(nifti(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", DamagedInputError),
+        ("import os; os.kill(os.getpid(), 9)", InputTooLargeError),
+        ("raise RuntimeError", DamagedInputError),
+    ],
+)
+def test_the_death_of_the_reader_is_an_error_of_the_input(tmp_path: Path, monkeypatch, code, error):
+    replace_reader(monkeypatch, tmp_path, code)
+    with pytest.raises(error):
+        read(nifti(), tmp_path)
+
+
+def test_a_full_disk_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch):
+    replace_reader(monkeypatch, tmp_path, f"""print('{{"errno": {errno.ENOSPC}}}')""")
+    with pytest.raises(OSError, match="space"):
+        read(nifti(), tmp_path)
+
+
+def test_a_cancel_ends_the_reading(tmp_path: Path, monkeypatch):
+    replace_reader(monkeypatch, tmp_path, "import time; time.sleep(60)")
+
+    def check() -> None:
+        raise JobCancelledError("stop")
+
+    with pytest.raises(JobCancelledError):
+        read(nifti(), tmp_path, check=check)
+
+
+def replace_reader(monkeypatch, folder: Path, code: str) -> None:
+    """Let other code run where the reader would."""
+    script = folder / "other_reader.py"
+    script.write_text(code)
+    popen = reading.subprocess.Popen
+    monkeypatch.setattr(
+        reading.subprocess, "Popen", lambda command, **options: popen([sys.executable, str(script)], **options)
+    )

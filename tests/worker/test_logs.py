@@ -1,0 +1,35 @@
+"""Log lines tell ids and codes, and nothing of a patient."""
+
+import json
+import logging
+import sys
+
+from metseg_worker.logs import JsonLines
+
+
+def line(message: str, *arguments: object, exc_info: object = None, **extra: object) -> dict[str, object]:
+    record = logging.LogRecord("metseg_worker", logging.ERROR, "x.py", 1, message, arguments, exc_info)
+    record.__dict__.update(extra)
+    text = JsonLines().format(record)
+    assert "\n" not in text
+    return json.loads(text)
+
+
+def test_known_fields_are_told_and_others_left_out():
+    told = line("attempt %d", 2, job_id="j", patient="DOE^JANE")
+    assert (told["message"], told["job_id"], told["level"]) == ("attempt 2", "j", "error")
+    assert "DOE" not in json.dumps(told)
+
+
+def test_of_an_exception_only_class_and_place_are_told():
+    try:
+        raise ValueError("DOE^JANE")
+    except ValueError:
+        told = line("failed", exc_info=sys.exc_info())
+    assert told["error"] == "ValueError"
+    assert told["where"][0].startswith("test_logs.py:")
+    assert "DOE" not in json.dumps(told)
+
+
+def test_of_a_message_with_a_traceback_in_it_the_first_line_is_told():
+    assert line("job failed\nTraceback\n  patient = 'DOE'")["message"] == "job failed"

@@ -1,0 +1,184 @@
+"""What a job that succeeds leaves behind."""
+
+import csv
+import json
+from io import BytesIO
+
+import nibabel
+import numpy as np
+import pytest
+from hostile_files import nifti
+from PIL import Image
+from workplace import Workplace
+
+from metseg.jobs import JobState, Report
+from metseg_worker.artefacts import COLUMNS
+
+NIFTI_NAMES = {
+    *("lesions.csv", "lesions.nii.gz", "mask.nii.gz", "overlay.png"),
+    *("probability.nii.gz", "report.json", "scan.nii.gz"),
+}
+PICTURE_NAMES = {"lesions.csv", "mask.png", "overlay.png", "probability.png", "report.json", "scan.png"}
+
+
+def awkward_nifti() -> bytes:
+    """Oblique, anisotropic, in metres, with both codes set and texts that must not travel."""
+    array = np.zeros((40, 36, 12), np.int16)
+    array[8:32, 8:28] = 100
+    array[16:20, 14:18, 5:8] = 1000
+    affine = np.array(((0, 4, 0.5, -60), (-3.5, 0, 0, 70), (0, -0.5, 5, -20), (0, 0, 0, 1))) / 1000
+    affine[3, 3] = 1
+    image = nibabel.Nifti1Image(array, affine)
+    image.set_sform(affine, 3)
+    image.set_qform(affine, 1, strip_shears=True)
+    image.header.set_xyzt_units("meter", "sec")
+    image.header["descrip"] = b"DOE^JANE 1970"
+    image.header["aux_file"] = b"doe.aux"
+    image.header["intent_name"] = b"doe"
+    image.header["db_name"] = b"doe"
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"DOE^JANE"))
+    return image.to_bytes()
+
+
+def png(shape: tuple[int, int] = (512, 512)) -> bytes:
+    rows, columns = np.indices(shape)
+    pixels = np.where(np.hypot(rows - 256, columns - 256) < 200, 80, 0)
+    pixels[100:130, 300:340] = 255
+    buffer = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def awkward_job(shared_place: Workplace) -> str:
+    job_id = shared_place.submit(awkward_nifti())
+    shared_place.attempt(job_id)
+    return job_id
+
+
+@pytest.fixture(scope="module")
+def picture_job(shared_place: Workplace) -> str:
+    job_id = shared_place.submit(png())
+    shared_place.attempt(job_id)
+    return job_id
+
+
+def test_a_nifti_job_leaves_every_artefact_with_its_digest(place: Workplace):
+    job_id = place.submit(nifti())
+    final = place.attempt(job_id)
+    assert final.state is JobState.SUCCEEDED
+    assert final.attempt == 1
+    assert final.started_at < final.finished_at
+    assert {artefact.name for artefact in final.artefacts} == NIFTI_NAMES
+    assert set(place.names(job_id)) == NIFTI_NAMES | {"lease.json"}
+    assert all(len(artefact.sha256) == 64 and artefact.size_bytes > 0 for artefact in final.artefacts)
+
+
+@pytest.mark.parametrize("name", ["mask", "lesions", "probability", "scan"])
+def test_results_have_the_grid_of_the_source_to_the_bit(shared_place: Workplace, awkward_job: str, name):
+    source = nibabel.Nifti1Image.from_bytes(awkward_nifti())
+    result = nibabel.load(shared_place.artefact(awkward_job, f"{name}.nii.gz"))
+    assert result.shape == source.shape
+    np.testing.assert_array_equal(result.affine, source.affine)
+    for field in (
+        "sform_code",
+        "qform_code",
+        "xyzt_units",
+        "pixdim",
+        "quatern_b",
+        "qoffset_x",
+        "srow_x",
+        "srow_z",
+    ):
+        np.testing.assert_array_equal(result.header[field], source.header[field], err_msg=field)
+
+
+@pytest.mark.parametrize("name", ["mask", "lesions", "probability", "scan"])
+def test_no_text_of_the_source_travels_into_a_result(shared_place: Workplace, awkward_job: str, name):
+    header = nibabel.load(shared_place.artefact(awkward_job, f"{name}.nii.gz")).header
+    assert not header.extensions
+    for field in ("descrip", "aux_file", "intent_name", "db_name"):
+        assert header[field] == b"", field
+
+
+def test_the_mask_marks_what_is_bright(shared_place: Workplace, awkward_job: str):
+    mask = nibabel.load(shared_place.artefact(awkward_job, "mask.nii.gz")).get_fdata()
+    assert set(np.unique(mask)) == {0, 1}
+    found = np.argwhere(mask)
+    np.testing.assert_allclose(found.mean(axis=0), (17.5, 15.5, 6), atol=0.6)
+
+
+def test_a_picture_job_leaves_pictures_of_the_same_size(shared_place: Workplace, picture_job: str):
+    final = shared_place.store.final(picture_job)
+    assert {artefact.name for artefact in final.artefacts} == PICTURE_NAMES
+    for name in ("mask.png", "probability.png", "scan.png"):
+        with Image.open(shared_place.artefact(picture_job, name)) as image:
+            assert image.size == (512, 512), name
+    with Image.open(shared_place.artefact(picture_job, "mask.png")) as image:
+        mask = np.asarray(image)
+    assert set(np.unique(mask)) == {0, 255}
+    rows, columns = np.nonzero(mask)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((100, 129, 300, 339), abs=2)
+
+
+def test_the_table_has_the_same_columns_for_every_input(shared_place: Workplace, awkward_job, picture_job):
+    for job_id, filled, empty in (
+        (awkward_job, "volume_mm3", "area_px"),
+        (picture_job, "area_px", "volume_mm3"),
+    ):
+        with shared_place.artefact(job_id, "lesions.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert tuple(rows[0]) == COLUMNS
+        assert float(rows[0][filled]) > 0
+        assert rows[0][empty] == ""
+
+
+def test_the_report_says_what_was_found_with_what(place: Workplace):
+    job_id = place.submit(nifti(), threshold=0.3)
+    place.attempt(job_id)
+    report = Report.model_validate_json(place.artefact(job_id, "report.json").read_text())
+    assert (report.job_id, report.lesion_count, report.threshold) == (job_id, 1, 0.3)
+    assert report.model == place.store.load(job_id).model
+    assert report.total_volume_mm3 == pytest.approx(report.lesions[0].volume_mm3)
+    assert report.source.spacing_mm == pytest.approx((4, 4, 4))
+    assert set(report.timings_s) == {"read", "prepare", "predict", "finish", "total"}
+    assert {"metseg", "numpy", "python"} <= report.software.keys()
+    assert any("small lesions may be missed" in warning for warning in report.warnings)
+
+
+def test_a_picture_of_unknown_spacing_has_no_millimetres(shared_place: Workplace, picture_job: str):
+    report = Report.model_validate_json(shared_place.artefact(picture_job, "report.json").read_text())
+    assert report.source.spacing_mm is None
+    assert report.total_volume_mm3 is None
+    assert report.lesions[0].longest_diameter_mm is None
+    assert report.lesions[0].longest_diameter_px > 40
+    assert any("in pixels" in warning for warning in report.warnings)
+
+
+def test_the_spacing_of_a_picture_that_came_with_the_job_is_used(place: Workplace):
+    job_id = place.submit(png(), spacing_mm=(0.5, 0.5))
+    place.attempt(job_id)
+    report = Report.model_validate_json(place.artefact(job_id, "report.json").read_text())
+    assert report.lesions[0].longest_diameter_mm == pytest.approx(25, rel=0.1)
+
+
+def test_a_scan_without_lesions_succeeds_with_none(place: Workplace):
+    array = np.zeros((32, 32, 8), np.int16)
+    array[8:24, 8:24] = np.arange(16)[:, None]
+    place.serving.lesion_from = 256
+    job_id = place.submit(nifti(array), threshold=0.9)
+    final = place.attempt(job_id)
+    assert final.state is JobState.SUCCEEDED
+    report = json.loads(place.artefact(job_id, "report.json").read_text())
+    assert (report["lesion_count"], report["total_volume_mm3"]) == (0, 0)
+    assert place.artefact(job_id, "lesions.csv").read_text().count("\n") == 1
+
+
+def test_a_job_done_twice_gives_the_same_files(place: Workplace):
+    finals = []
+    for _ in range(2):
+        finals.append(place.attempt(place.submit(nifti())))
+    first, second = ({one.name: one.sha256 for one in final.artefacts} for final in finals)
+    for told_times in (first, second):
+        del told_times["report.json"]
+    assert first == second
