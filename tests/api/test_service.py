@@ -14,8 +14,8 @@ from redis_fixture import free_port
 
 from metseg.errors import SettingsError
 from metseg.jobs import RESEARCH_USE_ONLY
+from metseg.logs import JsonLines
 from metseg_api.errors import HTTP_CODES, INTERNAL_CODE, KINDS
-from metseg_api.logs import JsonFormatter
 from metseg_api.settings import ApiSettings
 
 CANARY = "MUSTERMANN_ERIKA"
@@ -124,7 +124,7 @@ def test_an_unforeseen_error_leaks_nothing(
     assert CANARY not in answer.text
     ours = [record for record in caplog.records if record.name.startswith(("metseg", "uvicorn"))]
     assert any("frames" in record.__dict__ for record in ours)
-    assert not any(CANARY in JsonFormatter().format(record) + str(record.__dict__) for record in ours)
+    assert not any(CANARY in JsonLines().format(record) + str(record.__dict__) for record in ours)
 
 
 def test_an_error_within_a_download_cuts_it_and_is_not_told_as_success(
@@ -153,7 +153,7 @@ def test_logs_name_the_route_and_never_the_query(api: ApiService, caplog: pytest
     while len(ours := [one for one in caplog.records if one.name == "metseg_api.edge"]) < 3:
         assert time.monotonic() < until  # a line is written after its answer is sent
         time.sleep(0.01)
-    lines = [json.loads(JsonFormatter().format(one)) for one in ours]
+    lines = [json.loads(JsonLines().format(one)) for one in ours]
     assert [line["route"] for line in lines] == ["/v1/jobs", "/v1/jobs/{job_id}/result", None]
     assert [line["status"] for line in lines] == [422, 404, 404]
     assert not any(CANARY in json.dumps(line) for line in lines)
@@ -166,7 +166,7 @@ def test_a_formatted_exception_keeps_its_text_to_itself() -> None:
         record = logging.getLogger("x").makeRecord(
             "x", logging.ERROR, "f", 1, "failed", None, sys.exc_info(), extra={"patient": CANARY}
         )
-    line = JsonFormatter().format(record)
+    line = JsonLines().format(record)
     assert CANARY not in line
     assert json.loads(line)["error"] == "ValueError"
 

@@ -1,13 +1,14 @@
 """`metseg-api`: serve the API until told to stop."""
 
+import logging
 import socket
 import sys
 
 import uvicorn
 
 from metseg.errors import MetsegError
+from metseg.logs import set_up_logging
 from metseg_api.app import create_app
-from metseg_api.logs import configure_logging
 from metseg_api.settings import ApiSettings
 
 GRACE_S = 5
@@ -24,7 +25,9 @@ def main() -> None:
     except OSError as exc:
         place = f"{settings.host}:{settings.api_port}"
         sys.exit(f"metseg-api: cannot listen on {place} ({exc.strerror}); METSEG_API_PORT chooses another port")
-    configure_logging()
+    set_up_logging()
+    # The form parser quotes bytes of the upload in its warnings.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,

@@ -9,8 +9,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from metseg.logs import frames
 from metseg_api.errors import KINDS, Kind, UploadTooLargeError, internal_error, problem_response
-from metseg_api.logs import frames
 
 MAX_BODY_BYTES = 64 * 1024
 CLIENT_LEFT = 499

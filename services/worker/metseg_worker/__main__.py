@@ -13,7 +13,7 @@ from metseg.blobs import open_blob_store
 from metseg.dispatch import Dispatcher, work_until_stopped
 from metseg.errors import MetsegError
 from metseg.jobstore import JobStore
-from metseg_worker.logs import set_up_logging
+from metseg.logs import set_up_logging
 from metseg_worker.losing import LostAttempts
 from metseg_worker.scratch import sweep_scratch
 from metseg_worker.settings import WorkerSettings

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from metseg_worker.logs import JsonLines
+from metseg.logs import JsonLines
 
 
 def line(message: str, *arguments: object, exc_info: object = None, **extra: object) -> dict[str, object]:
@@ -27,7 +27,7 @@ def test_of_an_exception_only_class_and_place_are_told():
     except ValueError:
         told = line("failed", exc_info=sys.exc_info())
     assert told["error"] == "ValueError"
-    assert told["where"][0].startswith("test_logs.py:")
+    assert "test_logs:" in told["frames"][0]
     assert "DOE" not in json.dumps(told)
 
 

@@ -1,0 +1,53 @@
+"""Log lines: one JSON object each, with ids and codes and nothing of a patient.
+
+A field that is not in `FIELDS` is left out, and of an exception only its class and the places it passed are told:
+a message or a local value could carry what stood in a header.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final
+
+FIELDS: Final = (
+    *("request_id", "method", "route", "status", "duration_ms", "size_bytes", "error", "frames"),
+    *("job_id", "attempt", "rq_id", "queue", "state", "code", "stage", "seconds"),
+    *("slices", "lesions", "wait_status", "waited_s", "swept", "grpc_status", "grpc_details"),
+)
+
+MOST_FRAMES: Final = 12
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON: time in UTC, level, logger, message and the allowed `extra` fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; of a message that has several (RQ's tracebacks) the first."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage().split("\n", 1)[0],
+        }
+        line |= {field: record.__dict__[field] for field in FIELDS if field in record.__dict__}
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = type(record.exc_info[1]).__qualname__
+            line["frames"] = frames(record.exc_info[2])
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def frames(trace: TracebackType | None) -> list[str]:
+    """The places an exception passed, innermost last: module and line, neither source nor values."""
+    return [f"{step.f_globals.get('__name__', '?')}:{line}" for step, line in traceback.walk_tb(trace)][
+        -MOST_FRAMES:
+    ]
+
+
+def set_up_logging() -> None:
+    """Send all loggers to standard error as JSON lines; called once, by a service's `main`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
