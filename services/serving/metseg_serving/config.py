@@ -1,0 +1,167 @@
+"""TF Serving's configuration files, read into what the stand-in needs of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from metseg_serving.proto.batching_parameters_pb2 import BatchingParameters
+from metseg_serving.settings import ConfigError
+
+CONTAINER_MODELS: Final = PurePosixPath("/models")
+
+
+@dataclass(frozen=True)
+class BatchingRules:
+    """How requests that wait at the same moment become one batch; the defaults are those of `batching.config`.
+
+    Args:
+        max_batch_size: Rows in a batch; a larger request is split.
+        timeout_s: How long a batch that is not full waits for more; 0 takes what is there.
+        max_enqueued_batches: How many batches may wait for one version before requests are turned away.
+    """
+
+    max_batch_size: int = 16
+    timeout_s: float = 0.0
+    max_enqueued_batches: int = 64
+
+
+@dataclass(frozen=True)
+class VersionPolicy:
+    """Which of the versions on disk are served.
+
+    Args:
+        latest: The newest so many, where `specific` is None.
+        specific: These alone.
+    """
+
+    latest: float = 1
+    specific: frozenset[int] | None = None
+
+    def choose(self, numbers: set[int]) -> set[int]:
+        """Those of `numbers` that the policy serves."""
+        if self.specific is not None:
+            return numbers & self.specific
+        newest = sorted(numbers, reverse=True)
+        return set(newest[: int(min(self.latest, len(newest)))])
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where the versions of one model lie."""
+
+    name: str
+    base_path: Path
+    policy: VersionPolicy = VersionPolicy()
+
+    def versions(self) -> dict[int, Path]:
+        """Every version folder; its name is a whole number, so hidden and temporary folders are none.
+
+        Raises:
+            OSError: The folder cannot be read.
+        """
+        children = [child for child in self.base_path.iterdir() if child.name.isascii()]
+        return {int(child.name): child for child in children if child.name.isdigit() and child.is_dir()}
+
+
+def discover(models: Path) -> list[ModelSource]:
+    """The folders under `models` that hold at least one version."""
+    if not models.is_dir():
+        return []
+    folders = sorted(child for child in models.iterdir() if child.is_dir() and child.name[0] != ".")
+    return [source for source in (ModelSource(child.name, child) for child in folders) if source.versions()]
+
+
+def read_models(file: Path, models: Path) -> list[ModelSource]:
+    """The models that a `models.config` names.
+
+    Args:
+        file: Text of a ModelServerConfig.
+        models: Stands for `/models`, where containers mount that folder, and for relative base paths.
+
+    Raises:
+        ConfigError: The file cannot be read, or asks for what the stand-in does not do.
+    """
+    config = _parse(file, ModelServerConfig())
+    entries = config.model_config_list.config
+    if not entries:
+        raise ConfigError(f"{file}: names no model in a model_config_list")
+    sources = [_source(file, entry, models) for entry in entries]
+    names = [source.name for source in sources]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{file}: a model name stands there twice")
+    return sources
+
+
+def read_batching(file: Path) -> BatchingRules:
+    """The rules of a `batching.config`; what is for GPUs (threads, padding) is passed over.
+
+    Raises:
+        ConfigError: The file cannot be read, or a value is out of range.
+    """
+    message = BatchingParameters()
+    _parse(file, message)
+    default = BatchingRules()
+    rules = BatchingRules(
+        _value(message, "max_batch_size", default.max_batch_size),
+        _value(message, "batch_timeout_micros", 0) / 1e6,
+        _value(message, "max_enqueued_batches", default.max_enqueued_batches),
+    )
+    if rules.max_batch_size < 1 or rules.max_enqueued_batches < 1 or rules.timeout_s < 0:
+        raise ConfigError(f"{file}: sizes must be at least 1 and times at least 0")
+    sizes = list(message.allowed_batch_sizes)
+    if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != rules.max_batch_size):
+        raise ConfigError(f"{file}: allowed_batch_sizes must grow and end with max_batch_size")
+    return rules
+
+
+def channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
+    """Options of gRPC from `key=value,key=value`."""
+    pairs = [item.partition("=") for item in text.split(",") if item]
+    return tuple((key, int(value) if value.lstrip("-").isdigit() else value) for key, _, value in pairs)
+
+
+def source_finder(file: Path | None, models: Path) -> Callable[[], list[ModelSource]]:
+    """What to ask at each poll for the models to serve: those of the file, or whatever lies in the folder."""
+    if file is None:
+        return lambda: discover(models)
+    sources = read_models(file, models)
+    return lambda: sources
+
+
+def _parse(file: Path, message: Any) -> Any:  # TensorFlow's messages have no types
+    try:
+        return text_format.Parse(file.read_text(encoding="utf-8"), message)
+    except OSError as exc:
+        raise ConfigError(f"{file}: {exc.strerror}") from exc
+    except (UnicodeDecodeError, text_format.ParseError) as exc:
+        raise ConfigError(f"{file}: {exc}") from exc
+
+
+def _value(message: BatchingParameters, field: str, default: int) -> int:
+    return int(getattr(message, field).value) if message.HasField(field) else default
+
+
+def _source(file: Path, entry: Any, models: Path) -> ModelSource:
+    if not entry.name or not entry.base_path:
+        raise ConfigError(f"{file}: every model needs a name and a base_path")
+    if entry.model_platform not in ("", "tensorflow"):
+        raise ConfigError(f"{file}: {entry.name}: only the platform tensorflow is served")
+    if entry.version_labels:
+        raise ConfigError(f"{file}: {entry.name}: the stand-in has no version labels")
+    base_path = PurePosixPath(entry.base_path)
+    if base_path.is_relative_to(CONTAINER_MODELS):
+        base_path = base_path.relative_to(CONTAINER_MODELS)
+    return ModelSource(entry.name, models / base_path, _policy(entry))
+
+
+def _policy(entry: Any) -> VersionPolicy:
+    choice = entry.model_version_policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return VersionPolicy(latest=float("inf"))
+    if choice == "specific":
+        return VersionPolicy(specific=frozenset(entry.model_version_policy.specific.versions))
+    return VersionPolicy(latest=int(entry.model_version_policy.latest.num_versions) or 1)

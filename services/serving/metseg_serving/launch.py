@@ -1,0 +1,50 @@
+"""From the flags of the command to a running server."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from functools import partial
+
+import tensorflow as tf
+
+from metseg_serving.config import BatchingRules, channel_arguments, read_batching, source_finder
+from metseg_serving.models import LoadRules, ServedModels
+from metseg_serving.ports import Ports
+from metseg_serving.refusal import Refusal
+from metseg_serving.servable import Servable
+from metseg_serving.server import ServerRules, serve
+from metseg_serving.settings import ConfigError
+
+
+def run(options: argparse.Namespace, ports: Ports) -> int:
+    """Serve as the flags say; returns the exit status."""
+    tf.get_logger().setLevel(logging.ERROR)
+    try:
+        batching_file = options.batching_parameters_file
+        models = ServedModels(
+            source_finder(options.model_config_file, options.models),
+            LoadRules(
+                partial(
+                    Servable.load,
+                    intra_op_threads=options.tensorflow_intra_op_parallelism,
+                    inter_op_threads=options.tensorflow_inter_op_parallelism,
+                ),
+                retries=options.max_num_load_retries,
+                retry_s=max(options.load_retry_interval_micros, 0) / 1e6,
+            ),
+            read_batching(batching_file) if batching_file else BatchingRules(),
+        )
+        rules = ServerRules(
+            as_content=options.enable_serialization_as_tensor_content,
+            channel_arguments=channel_arguments(options.grpc_channel_arguments),
+            poll_s=options.file_system_poll_wait_seconds,
+        )
+        asyncio.run(serve(models, ports, rules))
+    except ConfigError as exc:
+        sys.stderr.write(f"metseg-serving: {exc}\n")
+        return 2
+    except Refusal as exc:
+        sys.stderr.write(f"metseg-serving: {options.models}: {exc}\n")
+        return 1
+    return 0

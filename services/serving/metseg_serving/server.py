@@ -1,0 +1,114 @@
+"""Both ports and the models behind them, from start to stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+import uvicorn
+
+from metseg_serving import grpc_service, rest
+from metseg_serving.models import ServedModels
+from metseg_serving.ports import Ports
+from metseg_serving.settings import ConfigError
+
+log = logging.getLogger(__name__)
+
+GRACE_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class ServerRules:
+    """How the server behaves towards its clients and the disk.
+
+    Args:
+        as_content: Answer arrays as bytes in one piece, not value after value.
+        channel_arguments: Options of gRPC; without any, a message may have 4 MiB.
+        poll_s: Pause between looks for new versions.
+    """
+
+    as_content: bool = False
+    channel_arguments: tuple[tuple[str, int | str], ...] = ()
+    poll_s: float = 1.0
+
+
+async def serve(models: ServedModels, ports: Ports, rules: ServerRules) -> None:
+    """Load the models, open the ports, and serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: A port is taken.
+        Refusal: There is nothing to serve, or a model cannot be loaded.
+    """
+    stop = asyncio.create_task(_stop_signal())
+    loading = asyncio.create_task(models.load_initial())
+    await asyncio.wait([stop, loading], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if loading.done():
+            loading.result()
+            async with _grpc_port(models, ports, rules), _rest_port(models, ports):
+                log.info("ready: gRPC on %s:%d, REST on %s:%d", ports.host, ports.grpc, ports.host, ports.rest)
+                following = asyncio.create_task(models.follow(rules.poll_s))
+                await stop
+                following.cancel()
+    finally:
+        loading.cancel()
+        models.close()
+    log.info("stopped")
+
+
+async def _stop_signal() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+@contextlib.asynccontextmanager
+async def _grpc_port(models: ServedModels, ports: Ports, rules: ServerRules) -> AsyncIterator[None]:
+    # Without this option two servers may share a port, and each gets some of the calls.
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *rules.channel_arguments])
+    grpc_service.register(server, models, as_content=rules.as_content)
+    try:
+        server.add_insecure_port(f"{ports.host}:{ports.grpc}")
+    except RuntimeError as exc:
+        raise ConfigError(f"port {ports.grpc} on {ports.host}: cannot be listened on") from exc
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(GRACE_S)
+
+
+@contextlib.asynccontextmanager
+async def _rest_port(models: ServedModels, ports: Ports) -> AsyncIterator[None]:
+    if not ports.rest:
+        yield
+        return
+    config = uvicorn.Config(
+        rest.create_app(models),
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        log_level=logging.WARNING,
+        timeout_graceful_shutdown=int(GRACE_S),
+    )
+    server = _RestServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[ports.listen(ports.rest)]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _RestServer(uvicorn.Server):
+    """Leaves the signals of the process to `serve`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield

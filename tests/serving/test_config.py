@@ -1,0 +1,82 @@
+"""TF Serving's own configuration files."""
+
+from pathlib import Path
+
+import pytest
+
+from metseg_serving.config import BatchingRules, channel_arguments, read_batching, read_models
+from metseg_serving.settings import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "services" / "serving"
+
+
+def test_the_shipped_models_file_serves_the_default_model_and_keeps_its_last_version():
+    sources = read_models(SHIPPED / "models.config", Path("here"))
+    assert [(source.name, source.base_path) for source in sources] == [
+        ("attention_unet", Path("here/attention_unet"))
+    ]
+    assert sources[0].policy.choose({1, 2, 3}) == {2, 3}
+
+
+def test_the_shipped_batching_file_says_what_holds_without_it():
+    assert read_batching(SHIPPED / "batching.config") == BatchingRules()
+
+
+def test_base_paths_outside_the_mount_are_taken_as_they_are(tmp_path):
+    file = tmp_path / "models.config"
+    file.write_text(
+        """model_config_list {
+          config { name: "a" base_path: "/elsewhere/a" model_version_policy { all {} } }
+          config { name: "b" base_path: "b" model_version_policy { specific { versions: 3 versions: 4 } } }
+        }"""
+    )
+    first, second = read_models(file, Path("/here"))
+    assert (first.base_path, second.base_path) == (Path("/elsewhere/a"), Path("/here/b"))
+    assert first.policy.choose({1, 2}) == {1, 2}
+    assert second.policy.choose({2, 3}) == {3}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "names no model"),
+        ("model_config_list { config { name: 'a' } }", "needs a name and a base_path"),
+        ("model_config_list { nonsense }", "nonsense"),
+        ("model_config_list { config { name: 'a' base_path: 'a' model_platform: 'jax' } }", "only the platform"),
+        (
+            "model_config_list { config { name: 'a' base_path: 'a' version_labels { key: 'x' value: 1 } } }",
+            "no version labels",
+        ),
+        (
+            "model_config_list { config { name: 'a' base_path: 'a' } config { name: 'a' base_path: 'b' } }",
+            "stands there twice",
+        ),
+    ],
+)
+def test_a_models_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, reason):
+    file = tmp_path / "models.config"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        read_models(file, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["max_batch_size { value: 0 }", "allowed_batch_sizes: 4", "max_batch_size: 3"])
+def test_a_batching_file_that_cannot_be_used_is_refused(tmp_path, text):
+    file = tmp_path / "batching.config"
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        read_batching(file)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="nothing.config: No such file"):
+        read_batching(tmp_path / "nothing.config")
+
+
+def test_channel_arguments_are_numbers_where_they_can_be():
+    assert channel_arguments("grpc.max_receive_message_length=-1,grpc.lb=round") == (
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.lb", "round"),
+    )
+    assert channel_arguments("") == ()
