@@ -149,6 +149,17 @@ def test_a_length_over_the_limit_is_refused_before_the_first_byte(api: ApiServic
     assert nothing_happened(api)
 
 
+def test_a_sender_that_reads_only_after_its_last_byte_sees_the_refusal(api: ApiService) -> None:
+    length = 24 << 20
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: {length}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", api.settings.api_port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        for _ in range(length >> 16):
+            connection.sendall(bytes(1 << 16))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+    assert nothing_happened(api)
+
+
 def test_an_upload_without_a_length_is_stopped_at_the_limit(api: ApiService) -> None:
     sent = 0
 
