@@ -1,0 +1,1 @@
+"""The page on which a clinician sees the lesions of a scan."""

@@ -1,0 +1,87 @@
+"""The result of a succeeded job: figures, viewer, downloads."""
+
+from functools import partial
+
+import streamlit as st
+
+from metseg.jobs import Artefact, Job, Report
+from metseg_client import MetsegClient
+from metseg_ui.deletion import show_delete
+from metseg_ui.study import Study, fetch_study
+from metseg_ui.viewer import show_viewer
+from metseg_ui.wording import ARTEFACTS, plain, totals
+
+STUDIES_KEPT = 2
+
+
+def show_result(client: MetsegClient, job: Job) -> None:
+    """Draw the result.
+
+    Raises:
+        ClientError: an artefact cannot be had.
+        MetsegError: an artefact cannot be drawn.
+    """
+    report, study = _loaded(job.id, client)
+    _show_totals(report)
+    show_viewer(report, study)
+    _show_downloads(client, job.id)
+    _show_origin(report)
+    show_delete(client, job.id)
+
+
+@st.cache_resource(scope="session", max_entries=STUDIES_KEPT, show_spinner="Loading the result…")
+def _loaded(job_id: str, _client: MetsegClient) -> tuple[Report, Study]:
+    """A result never changes, so one download serves a whole visit; it is dropped when the visit ends."""
+    report = _client.report(job_id)
+    return report, fetch_study(_client, report)
+
+
+def _show_totals(report: Report) -> None:
+    figures = totals(report)
+    with st.container(key="totals"):
+        for column, (name, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
+            column.metric(name, value, border=True)
+
+
+def _show_downloads(client: MetsegClient, job_id: str) -> None:
+    st.subheader("Downloads")
+    artefacts = client.result(job_id).artefacts
+    with st.container(horizontal=True, key="downloads"):
+        for artefact in artefacts:
+            st.download_button(
+                ARTEFACTS.get(artefact.name, artefact.name),
+                data=partial(client.fetch, job_id, artefact.name),
+                file_name=_file_name(job_id, artefact),
+                mime=artefact.media_type,
+                on_click="ignore",
+                icon=":material/download:",
+                key=f"download-{artefact.name}",
+                help=f"{artefact.name} · {_size_text(artefact.size_bytes)}",
+            )
+
+
+def _file_name(job_id: str, artefact: Artefact) -> str:
+    """The end of the job's id tells the files of two jobs apart."""
+    return f"metseg-{job_id[-8:]}-{artefact.name}"
+
+
+def _size_text(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def _show_origin(report: Report) -> None:
+    with st.expander("How this result was made", icon=":material/info:"):
+        model = report.model
+        st.markdown(
+            f"- Model: {plain(model.name)}, version {model.version} (`{model.digest[:12]}`)\n"
+            f"- Trained on: {plain(', '.join(report.trained_on) or 'not stated')}\n"
+            f"- Scan: {' × '.join(map(str, report.source.shape))} voxels, "
+            f"{_spacing_text(report)}, stored as {''.join(report.source.orientation)}\n"
+            f"- Time: {sum(report.timings_s.values()):.1f} s\n"
+            f"- {plain(report.research_use)}"
+        )
+
+
+def _spacing_text(report: Report) -> str:
+    spacing = report.source.spacing_mm
+    return "pixels of unknown size" if spacing is None else " × ".join(f"{mm:.2f}" for mm in spacing) + " mm"

@@ -1,0 +1,263 @@
+"""The page's states, without a browser: what a visitor reads when all is well and when it is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from fake_api import FakeApi
+from phantoms import card
+from results import Made, picture_result, volume_result
+from streamlit.testing.v1 import AppTest
+
+from metseg.jobs import Failure, new_job_id
+from metseg_client import MetsegClient
+from metseg_ui.wording import BANNER, NO_MILLIMETRES, plain
+
+CARD = card(
+    threshold=0.4,
+    training_data=[{"name": "Heads *of* phantoms", "licence": "CC BY 4.0", "attribution": "us", "cases": 12}],
+    scores=[{"dataset": "held out", "metric": "mean Dice", "value": 0.57, "low": 0.5, "high": 0.6, "cases": 9,
+             "command": "metseg-train evaluate"}],
+    limits=["Children were never seen."],
+)  # fmt: skip
+
+
+def page(client: "MetsegClient") -> None:  # the text alone is run, so no name of this module is known there
+    """What AppTest runs."""
+    from metseg_ui.page import show
+
+    show(client)
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return volume_result(tmp_path_factory.mktemp("volume"))
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    return FakeApi([CARD])
+
+
+@pytest.fixture
+def visit(api: FakeApi) -> Callable[..., AppTest]:
+    """Open the page; with a job's id, that job's."""
+
+    def open_page(job_id: str | None = None) -> AppTest:
+        client = MetsegClient("http://api", transport=api.transport())
+        app = AppTest.from_function(page, kwargs={"client": client}, default_timeout=30)
+        if job_id is not None:
+            app.query_params["job"] = job_id
+        return app.run()
+
+    return open_page
+
+
+def said(app: AppTest) -> str:
+    """Every text of the page."""
+    assert not app.exception
+    kinds = ("markdown", "subheader", "caption", "info", "warning", "error", "success", "html")
+    return "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind))
+
+
+def button(app: AppTest, label: str) -> AppTest:
+    return next(found for found in app.button if found.label == label)
+
+
+def labels(app: AppTest) -> list[str]:
+    return [found.label for found in app.button]
+
+
+@pytest.mark.parametrize("job_id", [None, "nonsense"])
+def test_the_banner_is_on_every_page(visit: Callable[..., AppTest], job_id: str | None) -> None:
+    assert BANNER in said(visit(job_id))
+
+
+def test_the_form_tells_the_models_training_data_and_limits(visit: Callable[..., AppTest]) -> None:
+    text = said(visit())
+    assert r"Heads \*of\* phantoms – 12 cases, CC BY 4.0" in text
+    assert plain("Children were never seen.") in text
+
+
+def test_the_threshold_begins_at_the_cards(visit: Callable[..., AppTest]) -> None:
+    assert visit().slider[0].value == 0.4
+
+
+def test_without_a_file_nothing_can_be_sent(visit: Callable[..., AppTest]) -> None:
+    assert button(visit(), "Find lesions").disabled
+
+
+def test_a_sent_file_becomes_a_job_with_the_choices_made(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    api.run_s = 60
+    app = visit()
+    app.file_uploader[0].upload("head.nii.gz", b"voxels", "application/gzip").run()
+    app.slider[0].set_value(0.25).run()
+    button(app, "Find lesions").click().run()
+    assert [app.query_params["job"]] == list(api.jobs)
+    assert b"voxels" in api.uploads[0]
+    assert b"\r\n0.25\r\n" in api.uploads[0]
+    assert "Looking for lesions" in said(app)
+
+
+def test_the_cards_own_threshold_is_left_to_the_api(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    app = visit()
+    app.file_uploader[0].upload("head.nii.gz", b"voxels", "application/gzip").run()
+    api.run_s = 60
+    button(app, "Find lesions").click().run()
+    assert b"threshold" not in api.uploads[0]
+
+
+def test_only_a_picture_is_asked_for_its_pixel_size(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    api.run_s = 60
+    app = visit()
+    app.file_uploader[0].upload("head.nii", b"voxels", "application/gzip").run()
+    assert not app.number_input
+    app.file_uploader[0].upload("slice.PNG", b"pixels", "image/png").run()
+    app.number_input[0].set_value(0.5).run()
+    button(app, "Find lesions").click().run()
+    assert b"\r\n0.5,0.5\r\n" in api.uploads[0]
+
+
+def test_a_refused_upload_is_a_sentence_with_its_code(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    api.refusal = (413, "upload_too_large", "one upload has at most 1000 bytes")
+    app = visit()
+    app.file_uploader[0].upload("head.nii", b"voxels", "application/gzip").run()
+    button(app, "Find lesions").click().run()
+    assert plain("One upload has at most 1000 bytes.") in app.error[0].value
+    assert "`upload_too_large`" in app.error[0].value
+
+
+def test_a_model_that_is_not_loaded_takes_no_scan() -> None:
+    answer = {"items": [{"card": CARD.model_dump(mode="json"), "served": False}]}
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+    client = MetsegClient("http://api", transport=transport)
+    app = AppTest.from_function(page, kwargs={"client": client}, default_timeout=30).run()
+    app.file_uploader[0].upload("head.nii", b"voxels", "application/gzip").run()
+    assert button(app, "Find lesions").disabled
+    assert "not loaded" in said(app)
+
+
+def test_an_api_that_is_down_gives_a_message_and_comes_back(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    api.down = True
+    app = visit()
+    assert "does not answer" in app.warning[0].value
+    api.down = False
+    button(app, "Try again").click().run()
+    assert not app.warning
+    assert "Find lesions" in labels(app)
+
+
+def test_a_running_job_shows_stage_slices_and_a_way_to_stop(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    job_id = api.add_job(run_s=60)
+    api.jobs[job_id].began -= 35  # past half of it
+    app = visit(job_id)
+    assert " of 80" in str(app.get("progress")[0].proto)
+    assert "Read the scan" in said(app)
+    button(app, "Cancel").click().run()
+    assert api.jobs[job_id].cancelled
+    assert "cancelled" in said(visit(job_id))
+
+
+def test_a_failed_job_says_why_and_what_its_code_is(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    failure = Failure(code="input_format_unknown", message="expected a NIfTI file, got <b>something</b> else")
+    app = visit(api.add_job(failure=failure))
+    assert plain("Expected a NIfTI file, got <b>something</b> else.") in app.error[0].value
+    assert "`input_format_unknown`" in app.error[0].value
+    assert "whatever their name" in said(app)
+
+
+@pytest.mark.parametrize("job_id", ["nonsense", "../../etc/passwd", new_job_id()])
+def test_an_address_without_a_job_is_explained(visit: Callable[..., AppTest], job_id: str) -> None:
+    assert "`job_not_found`" in visit(job_id).error[0].value
+
+
+def test_a_deleted_job_asks_first_and_leads_back_to_the_form(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    job_id = api.add_job(failure=Failure(code="input_empty", message="empty"))
+    app = visit(job_id)
+    assert "cannot be undone" in said(app)
+    assert not api.jobs[job_id].deleted
+    button(app, "Delete for good").click().run()
+    assert api.jobs[job_id].deleted
+    assert "are deleted" in app.success[0].value
+    assert "Find lesions" in labels(app)
+
+
+def test_a_volumes_result_shows_figures_table_and_downloads(
+    visit: Callable[..., AppTest], api: FakeApi, volume: Made
+) -> None:
+    api.files = volume.files
+    app = visit(api.add_job())
+    assert [metric.label for metric in app.metric] == ["Lesions", "Total volume", "Longest diameter", "Threshold"]
+    assert app.metric[0].value == "3"
+    assert list(app.dataframe[0].value["mm³"]) == [round(lesion.volume_mm3 or 0, 1) for lesion in volume.lesions]
+    assert len(app.get("download_button")) == len(volume.files)
+    assert "small lesions may be missed" in said(app)
+    assert "left (L) is on the right" in said(app)
+
+
+def test_the_result_opens_at_its_largest_lesion_and_can_be_leafed_through(
+    visit: Callable[..., AppTest], api: FakeApi, volume: Made
+) -> None:
+    api.files = volume.files
+    app = visit(api.add_job())
+    assert "Axial slice 35 of 60 with lesion 1" in said(app)
+    button(app, "Next").click().run()
+    assert "Axial slice 36 of 60" in said(app)
+    for _ in range(2):
+        button(app, "Back").click().run()
+    assert "Axial slice 34 of 60" in said(app)
+    app.segmented_control(key="plane").set_value("coronal").run()
+    assert "Coronal slice" in said(app)
+    assert "with lesion 1" in said(app)
+
+
+def test_a_fill_lets_the_image_through_and_an_outline_keeps_its_own_opacity(
+    visit: Callable[..., AppTest], api: FakeApi, volume: Made
+) -> None:
+    api.files = volume.files
+    app = visit(api.add_job())
+    assert app.slider(key="opacity-outline").value == 1.0
+    app.segmented_control(key="style").set_value("Fill").run()
+    assert app.slider(key="opacity-fill").value < 0.5
+
+
+def test_window_presets_move_the_sliders_and_sliders_leave_the_preset(
+    visit: Callable[..., AppTest], api: FakeApi, volume: Made
+) -> None:
+    api.files = volume.files
+    app = visit(api.add_job())
+    standard = app.slider(key="centre").value
+    app.segmented_control(key="window").set_value("Enhancement").run()
+    assert app.slider(key="centre").value > standard
+    app.slider(key="centre").set_value(standard).run()
+    assert app.segmented_control(key="window").value is None
+
+
+def test_a_picture_without_pixel_size_says_why_there_are_no_millimetres(
+    visit: Callable[..., AppTest], api: FakeApi, tmp_path: Path
+) -> None:
+    api.files = picture_result(tmp_path).files
+    app = visit(api.add_job())
+    assert NO_MILLIMETRES in said(app)
+    assert "Size px" in app.dataframe[0].value.columns
+    assert "Picture with lesions 1 and 2" in said(app)
+
+
+def test_a_result_without_lesions_promises_nothing(
+    visit: Callable[..., AppTest], api: FakeApi, tmp_path: Path
+) -> None:
+    made = volume_result(tmp_path, balls=())
+    api.files = made.files
+    app = visit(api.add_job())
+    assert "does not mean that there is none" in said(app)
+    assert app.metric[0].value == "0"
+    assert "slice 31 of 60 with no lesion" in said(app)
+
+
+def test_an_artefact_that_cannot_be_drawn_is_a_message(
+    visit: Callable[..., AppTest], api: FakeApi, volume: Made
+) -> None:
+    api.files = volume.files | {"scan.nii.gz": ("application/gzip", b"no image")}
+    app = visit(api.add_job())
+    assert "`input_format_unknown`" in app.error[0].value
