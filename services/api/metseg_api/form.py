@@ -1,14 +1,12 @@
 """A multipart form read as it arrives: the parts come out as events, nothing is kept."""
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect
 
 from metseg_api.errors import MediaTypeError, MultipartError, UploadTimeoutError, UploadTooLargeError
 
@@ -18,8 +16,6 @@ MAX_PART_HEADER_BYTES = 4096
 # What the delimiters, part headers and small fields of a form may add to its file.
 MAX_OVERHEAD_BYTES = 128 * 1024
 IDLE_S = 60.0
-READ_OUT_BYTES = 256 << 20
-READ_OUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -184,20 +180,3 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
             return
         if chunk:
             yield chunk
-
-
-async def read_out(request: Request) -> None:
-    """Take what is still coming of a refused upload and drop it, for a while and up to a size.
-
-    Many senders read the answer only after their last byte, and lose it if the connection is closed before. One
-    that waits for leave to send (`Expect: 100-continue`) gets none.
-    """
-    if "Expect" in request.headers:
-        return
-    left = READ_OUT_BYTES
-    # Starlette raises RuntimeError where the body was read to its end already.
-    with anyio.move_on_after(READ_OUT_S), suppress(ClientDisconnect, RuntimeError):
-        async for piece in request.stream():
-            left -= len(piece)
-            if left < 0:
-                return

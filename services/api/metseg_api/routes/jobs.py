@@ -8,17 +8,9 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from metseg.errors import (
-    JobGoneError,
-    JobNotFoundError,
-    JobStateError,
-    MetsegError,
-    QueueUnavailableError,
-    RequestError,
-)
+from metseg.errors import JobGoneError, JobNotFoundError, JobStateError, QueueUnavailableError, RequestError
 from metseg.jobs import Final, Job, JobState, is_job_id
 from metseg_api.backends import Backends, BackendsOf
-from metseg_api.form import read_out
 from metseg_api.intake import accept
 from metseg_api.openapi import JOB_EXAMPLE, JOB_ID, UPLOAD_FORM, answer, problems
 from metseg_api.views import JobReader, entity_tag, job_path, tag_matches
@@ -76,11 +68,7 @@ async def submit_job(request: Request, backends: BackendsOf) -> Response:
     The parts may come in any order. The file is stored as it arrives and not looked into: what is wrong with its
     content, the job tells as its `error` later.
     """
-    try:
-        record = await accept(request, backends)
-    except MetsegError:
-        await read_out(request)
-        raise
+    record = await accept(request, backends)
     job = await run_sync(_reader(backends).read, record.id)
     headers = {"Location": job_path(job.id), "Retry-After": str(POLL_AFTER_S)}
     return _job_response(job, status=202, headers=headers)
