@@ -1,0 +1,21 @@
+"""Synthetic T1c-like heads with lesions of known place, shape, volume and diameter."""
+
+from metseg_trainer.phantom.anatomy import ICBM_NOTICE
+from metseg_trainer.phantom.presets import PRESETS, LesionKind, PhantomPreset
+from metseg_trainer.phantom.scan import Phantom, TrueLesion, all_axcodes, make_phantom, reoriented
+from metseg_trainer.phantom.writing import write_phantom, write_samples, write_scans
+
+__all__ = [
+    "ICBM_NOTICE",
+    "PRESETS",
+    "LesionKind",
+    "Phantom",
+    "PhantomPreset",
+    "TrueLesion",
+    "all_axcodes",
+    "make_phantom",
+    "reoriented",
+    "write_phantom",
+    "write_samples",
+    "write_scans",
+]

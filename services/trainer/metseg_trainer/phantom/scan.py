@@ -1,0 +1,175 @@
+"""One phantom from one seed: the head, its lesions, and the scanner that took the picture."""
+
+from dataclasses import asdict, dataclass
+from itertools import permutations, product
+
+import numpy as np
+from nibabel import orientations
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from metseg.volume import Volume
+from metseg_trainer.phantom.anatomy import Map, load_template
+from metseg_trainer.phantom.fields import smooth_field
+from metseg_trainer.phantom.grid import ScanGrid, draw_grid
+from metseg_trainer.phantom.head import Look, compose_head, draw_look
+from metseg_trainer.phantom.painting import paint_lesions
+from metseg_trainer.phantom.placement import draw_halos, draw_lesions, place_lesions
+from metseg_trainer.phantom.presets import PRESETS, LesionKind, PhantomPreset
+from metseg_trainer.phantom.shapes import LesionShape, rotation
+
+
+@dataclass(frozen=True)
+class TrueLesion:
+    """What is true of one lesion.
+
+    Attributes:
+        label: Its value in the label volume, 1 for the largest.
+        kind: Solid, ring or cystic.
+        centre_ras_mm: Centre of mass.
+        diameter_mm: Diameter of the ball of equal volume.
+        longest_axial_mm: Longest extent within a slice plane.
+        volume_mm3: Volume by construction, rim and core together.
+        voxels_mm3: Volume of its voxels in the label volume.
+        enhancement: Brightness of its enhancing part; white matter is 1.
+    """
+
+    label: int
+    kind: LesionKind
+    centre_ras_mm: tuple[float, float, float]
+    diameter_mm: float
+    longest_axial_mm: float
+    volume_mm3: float
+    voxels_mm3: float
+    enhancement: float
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """A synthetic scan and all that is true of it.
+
+    Attributes:
+        scan: int16 image.
+        labels: uint16, 0 outside lesions, else the lesion's label.
+        truth: The lesions by label, largest first.
+        seed: Makes the same phantom again together with `preset`.
+        preset: Name of the preset, or "custom".
+        settings: What was drawn for the scanner and the head.
+    """
+
+    scan: Volume
+    labels: Volume
+    truth: list[TrueLesion]
+    seed: int
+    preset: str
+    settings: dict[str, float | int | str | bool | list[float]]
+
+
+def make_phantom(seed: int, preset: str | PhantomPreset = "clinical") -> Phantom:
+    """Make a phantom; equal seeds and presets give equal voxels.
+
+    Args:
+        seed: Any integer from 0 on.
+        preset: A name in `PRESETS`, or ranges of one's own.
+
+    Raises:
+        KeyError: there is no preset of that name.
+    """
+    ranges = PRESETS[preset] if isinstance(preset, str) else preset
+    rng = np.random.default_rng(seed)
+    template = load_template(ranges.template_step)
+    grid = draw_grid(rng, ranges)
+    look = draw_look(rng, bare=bool(rng.random() < ranges.bare_brain_share))
+    shapes = place_lesions(rng, template, grid, draw_lesions(rng, ranges, grid.spacing_mm[2]))
+    image = grid.warp(template, compose_head(rng, template, look, draw_halos(rng, grid.pose, shapes)))
+    labels, enhancements = paint_lesions(rng, grid, image, shapes, look)
+    noise, bias = rng.uniform(*ranges.noise), rng.uniform(*ranges.bias)
+    white = float(np.exp(rng.uniform(*np.log(ranges.white))))
+    values = _scanned(rng, image, grid, noise=noise, bias=bias)
+    stored = np.rint(np.minimum(values * np.float32(white), 32000)).astype(np.int16)
+    affine = _affine(rng, grid, ranges)
+    codes = _axes(rng, ranges)
+    scan = reoriented(Volume(stored, affine), codes)
+    truth = _truth(grid, Volume(labels, affine), shapes, enhancements)
+    settings = _settings(grid, look, noise=noise, bias=bias, stored_axes=codes)
+    name = preset if isinstance(preset, str) else "custom"
+    return Phantom(scan, reoriented(Volume(labels, affine), codes), truth, seed, name, settings)
+
+
+def reoriented(volume: Volume, axcodes: str) -> Volume:
+    """Store the same voxels in another order of axes, with the affine that keeps them where they are.
+
+    Args:
+        volume: Any volume.
+        axcodes: Direction in which each new axis grows, such as "LPS" or "PSR".
+    """
+    now = orientations.io_orientation(volume.affine)
+    change = orientations.ornt_transform(now, orientations.axcodes2ornt(tuple(axcodes)))
+    array = np.ascontiguousarray(orientations.apply_orientation(volume.array, change))
+    return Volume(array, volume.affine @ orientations.inv_ornt_aff(change, volume.shape))
+
+
+def all_axcodes() -> list[str]:
+    """List the 48 orders and directions in which three axes can be stored."""
+    signs = list(product("RL", "AP", "SI"))
+    return ["".join(letters[axis] for axis in order) for order in permutations(range(3)) for letters in signs]
+
+
+def _scanned(rng: np.random.Generator, image: Map, grid: ScanGrid, *, noise: float, bias: float) -> Map:
+    """Blur, shade and add Rician noise."""
+    sigma = [rng.uniform(0.2, 0.55) / spacing if spacing < 2 else 0.0 for spacing in grid.spacing_mm]
+    image = ndimage.gaussian_filter(image, sigma, truncate=3.0)
+    image *= np.exp(np.float32(bias) * smooth_field(rng, grid.shape, 3))
+    image += np.float32(noise) * rng.standard_normal(grid.shape, dtype=np.float32)
+    other = np.float32(noise) * rng.standard_normal(grid.shape, dtype=np.float32)
+    magnitude: Map = np.sqrt(image * image + other * other)
+    return magnitude
+
+
+def _affine(rng: np.random.Generator, grid: ScanGrid, ranges: PhantomPreset) -> NDArray[np.float64]:
+    oblique = rng.random() < ranges.oblique_share
+    turn = rotation(np.deg2rad(ranges.oblique_deg) * rng.uniform(-1, 1, 3) * oblique)
+    affine = np.eye(4)
+    affine[:3, :3] = turn * grid.spacing_mm
+    affine[:3, 3] = turn @ grid.first_mm + rng.uniform(-20, 20, 3)
+    return affine
+
+
+def _axes(rng: np.random.Generator, ranges: PhantomPreset) -> str:
+    choices = all_axcodes() if rng.random() < ranges.any_axes_share else list(ranges.stored_axes)
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _truth(
+    grid: ScanGrid, labels: Volume, shapes: list[LesionShape], enhancements: list[float]
+) -> list[TrueLesion]:
+    truth = []
+    counts = np.bincount(labels.array.ravel(), minlength=len(shapes) + 1)
+    for label, (shape, enhancement) in enumerate(zip(shapes, enhancements, strict=True), start=1):
+        voxel = (shape.centroid_mm - grid.first_mm) / grid.spacing_mm
+        x, y, z = labels.world(voxel[None])[0]
+        truth.append(
+            TrueLesion(
+                label=label,
+                kind=shape.kind,
+                centre_ras_mm=(float(x), float(y), float(z)),
+                diameter_mm=shape.diameter_mm,
+                longest_axial_mm=shape.longest_axial_mm(),
+                volume_mm3=shape.volume_mm3,
+                voxels_mm3=float(counts[label] * labels.voxel_mm3),
+                enhancement=enhancement,
+            )
+        )
+    return truth
+
+
+def _settings(
+    grid: ScanGrid, look: Look, *, noise: float, bias: float, stored_axes: str
+) -> dict[str, float | int | str | bool | list[float]]:
+    return {
+        "spacing_mm": list(grid.spacing_mm),
+        "stored_axes": stored_axes,
+        "noise": noise,
+        "bias": bias,
+        **asdict(look),
+    }
