@@ -82,7 +82,8 @@ def card(**changes: object) -> ModelCard:
     """A model card for tests, its grey values running from the darkest to the brightest voxel."""
     fields: dict[str, object] = {
         "name": "attention_unet", "version": 1, "network": "attention_unet", "preset": "tiny",
-        "preprocessing": Preprocessing(intensity=Intensity(low=0, high=100)), "threshold": 0.5, "min_lesion_mm3": 0, "min_lesion_px": 0,
+        "preprocessing": Preprocessing(intensity=Intensity(low=0, high=100)),
+        "threshold": 0.5, "min_lesion_mm3": 0, "min_lesion_px": 0,
         "parameters": 1, "gflop_per_slice": 1, "training_data": [], "scores": [], "weights_sha256": "0" * 64,
         "software": {}, "intended_use": "tests", "limits": [], "licence": "CC-BY-4.0",
         "created_at": "2026-01-01T00:00:00Z",

@@ -1,0 +1,83 @@
+# `make` alone lists what can be done.
+
+.DEFAULT_GOAL := help
+.PHONY: help install check test test-fast demo start stop models train bench proto lock clean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PACKAGES := shared client services/api services/worker services/ui services/trainer services/serving
+PROJECT_FILES := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
+PIP_INSTALL := $(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt
+INSTALLED := $(VENV)/.installed
+RUFF_PATHS := shared client services deploy benchmarks tests
+
+# Programs of .venv come first, for what the tests start, too.
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+# Real images, where they lie beside the repository; tests that need them are skipped otherwise.
+ifeq ($(origin METSEG_DATA),undefined)
+ifneq ($(wildcard ../shared/data),)
+export METSEG_DATA := $(abspath ../shared/data)
+endif
+endif
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## set up .venv and Redis (repeating it costs nothing)
+	@deploy/local/system_parts.sh redis
+
+$(INSTALLED): $(PROJECT_FILES) constraints.txt deploy/local/make_venv.sh
+	@echo "Setting up $(VENV) (some minutes the first time)."
+	@deploy/local/make_venv.sh $(VENV)
+	@$(PIP_INSTALL) pip
+	@$(PIP_INSTALL) hatchling editables
+	@$(PIP_INSTALL) --no-build-isolation --group dev $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+check: install  ## formatting, lint, types, who may import whom
+	$(VENV)/bin/ruff format --check $(RUFF_PATHS)
+	$(VENV)/bin/ruff check $(RUFF_PATHS)
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+test: install models  ## every test, with the running stack and a browser
+	@deploy/local/system_parts.sh chromium
+	$(PYTHON) -m pytest
+
+test-fast: install  ## the tests that need no stack, no browser and no patience
+	$(PYTHON) -m pytest -m "not slow and not stack and not browser"
+
+demo: install models  ## start everything, segment a sample scan, show it (ONCE=1: stop after the job)
+	@$(PYTHON) -m deploy.local.demo $(if $(ONCE),--once)
+
+start: install models  ## start the same stack in the background, return when it is ready
+	@$(PYTHON) -m deploy.local.stack start
+
+stop:  ## end what `make start` started
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m deploy.local.stack stop; else echo "Nothing is installed here."; fi
+
+models: install  ## export the shipped weights to SavedModels, where that is not done yet
+	@deploy/local/models_are_exported.sh || { \
+	  echo "Exporting the shipped models (once)."; \
+	  TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/metseg-train export --all-shipped --models models; }
+
+train: install  ## train, measure and export the shipped weights anew (METSEG_DATA; hours without a GPU)
+	$(VENV)/bin/metseg-train fit --recipe shipped
+	$(VENV)/bin/metseg-train evaluate --run runs/shipped --choose
+	$(VENV)/bin/metseg-train export --run runs/shipped --models models
+
+bench: install models  ## print the measured claims
+	$(PYTHON) -m benchmarks.memory
+
+proto: install  ## generate the protobuf code anew from the .proto files
+	$(PYTHON) -m grpc_tools.protoc -I shared --python_out=shared --pyi_out=shared shared/metseg/proto/serving_wire.proto
+	$(PYTHON) -m grpc_tools.protoc -I services/serving --python_out=services/serving --pyi_out=services/serving \
+	  services/serving/metseg_serving/proto/batching_parameters.proto
+
+lock: install  ## remake constraints.txt from the newest versions that fit together
+	deploy/local/lock.sh
+
+clean: stop  ## remove what was made here, but not the store, nor the weights
+	rm -rf $(VENV) .run demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find shared client services deploy benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The measured claims, each a program of its own."""
