@@ -1,0 +1,63 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metseg.card import CARD_PATH, ModelCard
+from metseg_trainer.cli import build_parser, main
+
+
+@pytest.mark.parametrize("command", ["phantom", "fit", "evaluate", "export"])
+def test_the_help_of_each_command_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([command, "--help"])
+    assert ended.value.code == 0
+    assert f"metseg-train {command} " in capsys.readouterr().out.split("examples:")[1]
+
+
+def test_help_needs_no_tensorflow() -> None:
+    code = (
+        "import sys; from metseg_trainer.cli import build_parser; build_parser().format_help(); "
+        "sys.exit(bool({'keras', 'tensorflow'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_a_mistake_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--cases", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("metseg-train: ")
+    assert told.count("\n") == 1
+
+
+def test_an_unknown_recipe_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--recipe", "none"]) == 2
+    assert "shipped" in capsys.readouterr().err
+
+
+def test_the_recipe_asks_for_its_images(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("METSEG_DATA", raising=False)
+    assert main(["fit", "--recipe", "shipped"]) == 2
+    assert "METSEG_DATA" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_folder_of_slices_becomes_a_served_model(
+    write_cases, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_cases(tmp_path / "mine", count=6, side=256)
+    (tmp_path / "runs").mkdir()
+    assert main(["fit", "--cases", "mine", "--preset", "tiny", "--epochs", "1", "--run", "runs/mine"]) == 0
+    assert main(["evaluate", "--run", "runs/mine", "--choose"]) == 0
+    assert main(["export", "--run", "runs/mine", "--models", "models", "--version", "2"]) == 0
+    card = ModelCard.read(tmp_path / "models" / "attention_unet" / "2" / CARD_PATH)
+    assert card.training_data[0].cases == 5
+    assert card.scores[0].dataset == "own"
+    assert main(["export", "--all-shipped", "--models", "models"]) == 0
+    assert "there already" in capsys.readouterr().out
+    assert main(["evaluate", "--model", "models/attention_unet/2", "--cases", "mine", "--out", "again.json"]) == 0
+    assert "mine: mean Dice" in capsys.readouterr().out

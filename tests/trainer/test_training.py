@@ -1,0 +1,137 @@
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from metseg.errors import InputError
+from metseg_trainer import training
+from metseg_trainer.augment import Augmentation
+from metseg_trainer.checkpoints import read_checkpoint, restore_state
+from metseg_trainer.networks.presets import build_network
+from metseg_trainer.recipes import Recipe, Share, Stage, recipe_for_folder
+from metseg_trainer.run_folder import RunFolder
+from metseg_trainer.sources import Places, cases_of
+from metseg_trainer.training import compile_network, fit
+
+
+class _Killed(Exception):
+    """Stands for a process that ends in the middle of a run."""
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_after_a_kill_as_if_nothing_had_happened(
+    tiny_recipe: tuple[Recipe, Places], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, places = tiny_recipe
+    recipe = replace(recipe, stages=(replace(recipe.stages[0], epochs=3),))
+    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
+    fit(recipe, places, whole)
+
+    real_draw = training.draw_curves
+
+    def draw_and_die(path: Path, rows: list[dict[str, float]]) -> None:
+        real_draw(path, rows)
+        if len(rows) == 2:
+            raise _Killed
+
+    monkeypatch.setattr(training, "draw_curves", draw_and_die)
+    with pytest.raises(_Killed):
+        fit(recipe, places, broken)
+    monkeypatch.undo()
+    progress = fit(recipe, places, broken, resume=True)
+
+    state, expected = read_checkpoint(broken.checkpoint), read_checkpoint(whole.checkpoint)
+    assert progress.epoch == 3
+    for values, wanted in zip(state[0], expected[0], strict=True):
+        np.testing.assert_allclose(values, wanted, rtol=1e-4, atol=1e-6)
+    assert [row["loss"] for row in progress.rows] == pytest.approx(
+        [row["loss"] for row in expected[1].rows], rel=1e-4
+    )
+
+
+@pytest.mark.slow
+def test_a_run_leaves_weights_log_curves_and_its_recipe(
+    tiny_recipe: tuple[Recipe, Places], tmp_path: Path
+) -> None:
+    recipe, places = tiny_recipe
+    folder = RunFolder(tmp_path / "run")
+    progress = fit(recipe, places, folder)
+    network = build_network("attention_unet", "tiny", (64, 64))
+    network.load_weights(folder.weights)
+    lines = folder.log.read_text().splitlines()
+    assert lines[0].startswith("epoch,")
+    assert "validation_own" in lines[0]
+    assert len(lines) == 1 + 3
+    assert folder.curves.read_bytes().startswith(b"\x89PNG")
+    assert folder.read_recipe() == recipe
+    assert progress.best == max(row["validation_own"] for row in progress.rows[1:])
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_finished_run_is_not_overwritten_unasked(tiny_recipe: tuple[Recipe, Places], tmp_path: Path) -> None:
+    recipe, places = tiny_recipe
+    (tmp_path / "checkpoint.npz").touch()
+    with pytest.raises(InputError, match="resume it or name another"):
+        fit(recipe, places, RunFolder(tmp_path))
+
+
+def test_a_checkpoint_of_another_network_is_refused(tiny_recipe: tuple[Recipe, Places]) -> None:
+    recipe, _ = tiny_recipe
+    model = compile_network(recipe, recipe.stages[0])
+    with pytest.raises(InputError, match="another network"):
+        restore_state(model, [np.zeros(3)])
+
+
+def test_the_rate_warms_up_and_ends_at_zero(tiny_recipe: tuple[Recipe, Places]) -> None:
+    recipe, _ = tiny_recipe
+    recipe = replace(recipe, stages=(Stage(50, recipe.stages[0].frame, {"own": Share(slices=8)}),))
+    model = compile_network(recipe, recipe.stages[0])
+    rate = [float(model.optimizer._learning_rate(step)) for step in range(recipe.steps + 1)]
+    assert rate[0] == 0
+    assert max(rate) == pytest.approx(recipe.learning_rate, rel=1e-3)
+    assert rate.index(max(rate)) == 5
+    assert rate[-1] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_four_slices_are_learnt_by_heart(tiny_recipe: tuple[Recipe, Places], tmp_path: Path) -> None:
+    recipe, places = tiny_recipe
+    by_heart = replace(
+        recipe,
+        sources=(replace(recipe.sources[0], validation_patients=(), validation=Share(slices=0)),),
+        stages=(Stage(15, recipe.stages[0].frame, {"own": Share(slices=32)}),),
+        augmentation=Augmentation(),
+        learning_rate=2e-2,
+        seed=1,
+    )
+    progress = fit(by_heart, places, RunFolder(tmp_path / "run"))
+    assert progress.rows[-1]["dice_at_half"] > 0.9
+
+
+@pytest.mark.slow
+def test_half_precision_training_keeps_its_weights_in_float32(
+    tiny_recipe: tuple[Recipe, Places], tmp_path: Path
+) -> None:
+    recipe, places = tiny_recipe
+    short = replace(recipe, stages=recipe.stages[:1], mixed_precision=True)
+    folder = RunFolder(tmp_path / "run")
+    progress = fit(short, places, folder)
+    assert np.isfinite(progress.rows[-1]["loss"])
+    assert all(values.dtype != np.float16 for values in read_checkpoint(folder.checkpoint)[0])
+
+
+def test_ones_own_folder_keeps_every_fifth_patient(tmp_path: Path) -> None:
+    patients = [f"p{number}" for number in range(11)]
+    recipe = recipe_for_folder(tmp_path, patients, preset="tiny", epochs=9)
+    assert recipe.sources[0].validation_patients == ("p3", "p8")
+    assert [stage.epochs for stage in recipe.stages] == [3, 6]
+
+
+def test_a_split_that_names_a_missing_case_is_refused(tiny_recipe: tuple[Recipe, Places]) -> None:
+    recipe, places = tiny_recipe
+    places.splits.mkdir()
+    (places.splits / "own.json").write_text('{"train": ["case_00", "case_99"], "validation": []}')
+    with pytest.raises(InputError, match="case_99"):
+        cases_of(replace(recipe.sources[0], split="own"), places, "train")
