@@ -8,7 +8,7 @@ import pytest
 from metseg.errors import InputError
 from metseg_trainer import training
 from metseg_trainer.augment import Augmentation
-from metseg_trainer.checkpoints import read_checkpoint, restore_state
+from metseg_trainer.checkpoints import read_checkpoint, restore_state, state_of
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.recipes import Recipe, Share, Stage, recipe_for_folder
 from metseg_trainer.run_folder import RunFolder
@@ -93,6 +93,21 @@ def test_the_rate_warms_up_and_ends_at_zero(tiny_recipe: tuple[Recipe, Places]) 
     assert max(rate) == pytest.approx(recipe.learning_rate, rel=1e-3)
     assert rate.index(max(rate)) == 5
     assert rate[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_stage_with_a_rate_of_its_own_begins_with_a_new_optimizer(tiny_recipe: tuple[Recipe, Places]) -> None:
+    recipe, _ = tiny_recipe
+    tuning = Stage(4, recipe.stages[1].frame, {"own": Share(slices=8)}, fresh_rate=1e-3)
+    recipe = replace(recipe, stages=(*recipe.stages, tuning))
+    assert recipe.steps == 6
+    trained, model = compile_network(recipe, recipe.stages[0]), compile_network(recipe, tuning)
+    trained.optimizer.iterations.assign(5)
+    trained.get_layer("head").set_weights([values + 1 for values in trained.get_layer("head").get_weights()])
+    restore_state(model, state_of(trained), network_alone=True)
+    assert int(model.optimizer.iterations) == 0
+    np.testing.assert_array_equal(model.get_layer("head").get_weights()[1], [1.0])
+    assert float(model.optimizer._learning_rate(0)) == pytest.approx(1e-3)
+    assert float(model.optimizer._learning_rate(8)) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.slow

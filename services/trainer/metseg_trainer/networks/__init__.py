@@ -1,0 +1,1 @@
+"""The networks that metseg can train, one builder per file, sizes as presets."""

@@ -1,0 +1,116 @@
+"""Attention U-Net: a U-Net whose skip connections are weighted by additive attention gates.
+
+O. Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2018. The gate is
+equations 1 and 2 of the paper in its grid form: the gating signal comes from the next coarser level.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+CHANNELS = 3
+
+
+@keras.saving.register_keras_serializable(package="metseg")
+class AttentionUNet(keras.Model):
+    """The network, from `slices` uint8 (n, *size, 3) to `probability` float32 (n, *size, 1) in [0, 1].
+
+    Its weights do not depend on the input size, so that training may begin on small slices.
+
+        network = AttentionUNet(**ATTENTION_UNET["small"].as_arguments(), size=(256, 256))
+        probability = network.predict(slices)
+
+    Args:
+        filters: Channels of each level, finest first; the last one is the bottom.
+        dropout: Share of the bottom's channels that training drops.
+        size: Sides of the input slices, divisible by 2 ** (len(filters) - 1).
+        folded: Leave batch norm out and give its convolutions a bias instead; see `metseg_trainer.folding`.
+        name: Name of the model.
+    """
+
+    def __init__(
+        self,
+        filters: Sequence[int],
+        dropout: float = 0.0,
+        size: Sequence[int] = (256, 256),
+        folded: bool = False,
+        name: str = "attention_unet",
+    ) -> None:
+        # 1. Layers
+        levels = len(filters) - 1
+        rescale = keras.layers.Rescaling(1.0 / 255.0, name="rescale")
+        downs = [keras.layers.MaxPooling2D(2, name=f"down{level}") for level in range(levels)]
+        ups = [keras.layers.UpSampling2D(2, name=f"up{level}") for level in range(levels)]
+        joins = [keras.layers.Concatenate(name=f"join{level}") for level in range(levels)]
+        drop = keras.layers.SpatialDropout2D(dropout, seed=0, name="bottom_dropout")
+        head = keras.layers.Conv2D(1, 1, name="head")
+        probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")
+
+        # 2. Functional graph
+        slices = keras.Input((*size, CHANNELS), dtype="uint8", name="slices")
+        x = rescale(slices)
+        skips = []
+        for level in range(levels):
+            x = _double_convolution(x, filters[level], f"encoder{level}", folded)
+            skips.append(x)
+            x = downs[level](x)
+        x = drop(_double_convolution(x, filters[levels], "bottom", folded))
+        for level in reversed(range(levels)):
+            skip = attention_gate(skips[level], x, filters=max(filters[level] // 2, 1), name=f"gate{level}")
+            x = _convolution(ups[level](x), filters[level], f"up{level}_conv", folded)
+            x = _double_convolution(joins[level]([skip, x]), filters[level], f"decoder{level}", folded)
+        super().__init__(inputs=slices, outputs=probability(head(x)), name=name)
+
+        # 3. Config
+        self.filters = tuple(filters)
+        self.dropout = dropout
+        self.size = tuple(size)
+        self.folded = folded
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "filters": self.filters,
+            "dropout": self.dropout,
+            "size": self.size,
+            "folded": self.folded,
+            "name": self.name,
+        }
+
+
+def attention_gate(skip: Any, gating: Any, *, filters: int, name: str) -> Any:
+    """Weight a skip connection by where the coarser level says to look.
+
+    Equation 1 is q = psi(relu(Wx x + Wg g + bg)) + b_psi, equation 2 is alpha = sigmoid(q): an additive gate
+    computed on the grid of the gating signal and brought back to the grid of the skip connection.
+
+    Args:
+        skip: Features x, (n, 2w, 2h, c).
+        gating: Features g of the next coarser level, (n, w, h, d).
+        filters: Channels of the sum inside the gate.
+        name: Prefix of the layers' names.
+
+    Returns:
+        x times alpha, of the shape of `skip`; alpha is the output of the layer `<name>_alpha`, in [0, 1].
+    """
+    wx = keras.layers.Conv2D(filters, 2, strides=2, use_bias=False, name=f"{name}_wx")(skip)
+    wg = keras.layers.Conv2D(filters, 1, name=f"{name}_wg")(gating)
+    q = keras.layers.Activation("relu", name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([wx, wg]))
+    alpha = keras.layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_psi")(q)
+    alpha = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_alpha")(alpha)
+    return keras.layers.Multiply(name=f"{name}_out")([skip, alpha])
+
+
+def _convolution(x: Any, filters: int, name: str, folded: bool) -> Any:
+    convolution = keras.layers.Conv2D(
+        filters, 3, padding="same", use_bias=folded, kernel_initializer="he_normal", name=name
+    )
+    x = convolution(x)
+    if not folded:
+        x = keras.layers.BatchNormalization(momentum=0.97, name=f"{name}_bn")(x)
+    return keras.layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def _double_convolution(x: Any, filters: int, name: str, folded: bool) -> Any:
+    return _convolution(_convolution(x, filters, f"{name}_a", folded), filters, f"{name}_b", folded)

@@ -1,0 +1,124 @@
+"""Batches for training on any Keras backend: numpy in, numpy out, no state but the seed and the epoch.
+
+Each epoch takes a set number of slices from each source, a set share of them with lesion. Slice `i` of epoch `e`
+is changed by a generator seeded with (seed, e, i), so an epoch can be made again at any time, in any order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from metseg.errors import InputError
+from metseg_trainer.augment import Augmentation, Frame, augment
+from metseg_trainer.shares import Share
+from metseg_trainer.slices import PreparedCase
+
+Batch = tuple["NDArray[np.uint8]", "NDArray[np.uint8]"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The slices of one source.
+
+    Attributes:
+        cases: The source's cases.
+        share: How much of each epoch they fill.
+        with_lesion: (n, 2) indices of case and slice.
+        without_lesion: The same for kept slices that show no lesion.
+    """
+
+    cases: Sequence[PreparedCase]
+    share: Share
+    with_lesion: NDArray[np.intp]
+    without_lesion: NDArray[np.intp]
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Draw one epoch's slices, (share.slices, 2); none twice before all of its kind were taken."""
+        fraction = self.share.lesion_fraction
+        if not len(self.without_lesion):
+            fraction = 1.0
+        elif not len(self.with_lesion):
+            fraction = 0.0
+        lesions = round(self.share.slices * fraction)
+        return np.concatenate(
+            [_take(rng, self.with_lesion, lesions), _take(rng, self.without_lesion, self.share.slices - lesions)]
+        )
+
+
+def make_pool(cases: Sequence[PreparedCase], share: Share) -> Pool:
+    """Sort the slices of a source by whether they show a lesion.
+
+    Raises:
+        InputError: No case has a slice that shows head.
+    """
+    with_lesion: list[tuple[int, int]] = []
+    without_lesion: list[tuple[int, int]] = []
+    for index, case in enumerate(cases):
+        for z in case.kept:
+            (with_lesion if case.mask[z].any() else without_lesion).append((index, int(z)))
+    if not with_lesion and not without_lesion:
+        raise InputError(f"{len(cases)} cases hold no slice to train on.")
+    return Pool(cases, share, _pairs(with_lesion), _pairs(without_lesion))
+
+
+class SliceDataset(keras.utils.PyDataset):
+    """One epoch of training batches: slices uint8 (n, w, h, 3) and masks uint8 (n, w, h, 1)."""
+
+    def __init__(
+        self, pools: Sequence[Pool], *, batch: int, frame: Frame, strength: Augmentation, seed: int, epoch: int
+    ) -> None:
+        super().__init__()
+        self._pools = pools
+        self._batch = batch
+        self._frame = frame
+        self._strength = strength
+        self._seed = (seed, epoch)
+        rng = np.random.default_rng((seed, epoch))
+        drawn = [
+            np.column_stack([np.full(pool.share.slices, number), pool.draw(rng)])
+            for number, pool in enumerate(pools)
+        ]
+        self._order = rng.permutation(np.concatenate(drawn))
+
+    def __len__(self) -> int:
+        """Return the number of full batches."""
+        return len(self._order) // self._batch
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one batch."""
+        pairs = [self._slice(i) for i in range(index * self._batch, (index + 1) * self._batch)]
+        images, masks = zip(*pairs, strict=True)
+        return np.stack(images), np.stack(masks)[..., None]
+
+    def _slice(self, i: int) -> Batch:
+        number, case_index, z = self._order[i]
+        pool = self._pools[number]
+        case = pool.cases[case_index]
+        rng = np.random.default_rng((*self._seed, i))
+        image = case.stack(z, lone=rng.random() < pool.share.lone)
+        return augment(rng, image, case.mask[z], self._strength, frame=self._frame, centre=case.centre)
+
+
+def unchanged_slices(pools: Sequence[Pool], frame: Frame, seed: int = 0) -> list[Batch]:
+    """Return each pool's share as it is, for validation: the same slices every time."""
+    still = Augmentation()
+    return [
+        SliceDataset([pool], batch=pool.share.slices, frame=frame, strength=still, seed=seed, epoch=0)[0]
+        for pool in pools
+    ]
+
+
+def _pairs(pairs: list[tuple[int, int]]) -> NDArray[np.intp]:
+    return np.array(pairs, dtype=np.intp).reshape(-1, 2)
+
+
+def _take(rng: np.random.Generator, pairs: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    if count == 0:
+        return pairs[:0]
+    rounds = -(-count // len(pairs))
+    order = np.concatenate([rng.permutation(len(pairs)) for _ in range(rounds)])
+    taken: NDArray[np.intp] = pairs[order[:count]]
+    return taken

@@ -1,0 +1,254 @@
+"""How the shipped weights are made, as data: sources, stages and strengths."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from metseg.card import Preprocessing
+from metseg_trainer.augment import Augmentation, Frame
+from metseg_trainer.shares import Share
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Whose images they are, for the model card.
+
+    Attributes:
+        title: The data set's name.
+        licence: Its licence's short name.
+        attribution: Who made it and where it is.
+    """
+
+    title: str = "own images"
+    licence: str = "not stated"
+    attribution: str = "not stated"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One folder of images and masks.
+
+    Attributes:
+        name: What the stages call it.
+        folder: Path below the data folder, or an absolute one; None is the folder of the synthetic scans.
+        split: Name of the committed split in `splits/`, without its ending; None splits by patient.
+        validation_patients: Patients kept apart where there is no committed split.
+        validation: What of the kept cases is looked at during training.
+        terms: Whose images they are.
+    """
+
+    name: str
+    folder: str | None = None
+    split: str | None = None
+    validation_patients: tuple[str, ...] = ()
+    validation: Share = Share(slices=0)
+    terms: Terms = Terms()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of epochs at one resolution.
+
+    Attributes:
+        epochs: Number of epochs.
+        frame: What training sees of a slice.
+        shares: How much of each epoch comes from which source.
+        fresh_rate: Begin with a new optimizer at this rate, taken to zero by the stage's own cosine; None goes on
+            with the recipe's.
+    """
+
+    epochs: int
+    frame: Frame
+    shares: dict[str, Share]
+    fresh_rate: float | None = None
+
+    @property
+    def slices(self) -> int:
+        """Slices of one epoch."""
+        return sum(share.slices for share in self.shares.values())
+
+
+@dataclass(frozen=True)
+class PhantomSet:
+    """A set of synthetic scans; `metseg_trainer.phantom.write_scans` makes it from these alone."""
+
+    count: int
+    seed: int
+    preset: str = "clinical"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All choices of one training run.
+
+    Attributes:
+        name: What the command line calls it.
+        network: As in the model card.
+        preset: As in the model card.
+        sources: Where slices come from; the first one with validation slices chooses the best epoch.
+        stages: In order.
+        augmentation: How strongly slices are changed.
+        phantoms: Synthetic sets by purpose: `train`, `validation` (the operating point is chosen there), `test`.
+        preprocessing: As in the model card.
+        batch: Slices a step.
+        learning_rate: Highest rate, reached after the warm-up; a cosine takes it to zero.
+        warmup_fraction: Share of all steps.
+        weight_decay: Of AdamW.
+        cross_entropy_weight: Against the Dice loss.
+        mixed_precision: Compute in bfloat16; variables stay float32.
+        seed: Of everything random.
+        validate_every: Epochs between looks at the validation slices.
+    """
+
+    name: str
+    network: str
+    preset: str
+    sources: tuple[Source, ...]
+    stages: tuple[Stage, ...]
+    augmentation: Augmentation
+    phantoms: dict[str, PhantomSet] = field(default_factory=dict)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    batch: int = 8
+    learning_rate: float = 2e-3
+    warmup_fraction: float = 0.05
+    weight_decay: float = 1e-2
+    cross_entropy_weight: float = 1.0
+    mixed_precision: bool = True
+    seed: int = 20_240_601
+    validate_every: int = 2
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the stages that share the recipe's cosine."""
+        return sum(self.steps_of(stage) for stage in self.stages if stage.fresh_rate is None)
+
+    def steps_of(self, stage: Stage) -> int:
+        """Optimizer steps of one stage."""
+        return stage.epochs * (stage.slices // self.batch)
+
+
+STRONG = Augmentation(
+    rotation_degrees=25.0,
+    shift_px=12.0,
+    zoom=0.25,
+    stretch=0.15,
+    shear=0.1,
+    flip_x=0.5,
+    elastic_px=2.5,
+    gamma=0.4,
+    contrast=0.25,
+    brightness=0.06,
+    bias=0.4,
+    blur_px=1.0,
+    noise=0.05,
+    chance=0.4,
+)
+
+HEAD = Frame(size=(192, 224))
+"""A head at 1 mm with its ears at the edge; two thirds of the work of a whole slice."""
+
+HALF_HEAD = Frame(size=(96, 112), scale=0.5)
+
+CHENG = Share(slices=410)
+BTP = Share(slices=90, lesion_fraction=0.6)
+PHANTOM = Share(slices=300, lesion_fraction=0.65, lone=0.25)
+MOSTLY_HEALTHY = Share(slices=360, lesion_fraction=0.4, lone=0.25)
+FEWER = Share(slices=200, lesion_fraction=0.4, lone=0.25)
+
+SHIPPED = Recipe(
+    name="shipped",
+    network="attention_unet",
+    preset="small",
+    sources=(
+        Source(
+            "cheng",
+            "cheng_t1c_axial",
+            split="cheng",
+            validation=Share(slices=78),
+            terms=Terms(
+                "Cheng brain tumours: 2-D T1c slices of glioma, meningioma and pituitary tumour",
+                "CC BY 4.0",
+                "Jun Cheng, figshare, doi:10.6084/m9.figshare.1512427; Cheng et al., PLoS ONE 2015 and 2016. "
+                "518 axial slices, transposed to upright and resampled.",
+            ),
+        ),
+        Source(
+            "btp",
+            "btp_t1c_nifti",
+            validation_patients=("BTP-05", "BTP-06"),
+            validation=Share(slices=32, lesion_fraction=0.8),
+            terms=Terms(
+                "Brain-Tumor-Progression: T1c volumes of glioblastoma",
+                "CC BY 3.0",
+                "Schmainda and Prah, The Cancer Imaging Archive, doi:10.7937/K9/TCIA.2018.15quzvnb. "
+                "Six patients, two visits each, resampled.",
+            ),
+        ),
+        Source(
+            "phantom",
+            terms=Terms(
+                "metseg phantom: synthetic T1c-like heads with made-up lesions",
+                "Apache-2.0, anatomy under the ICBM 152 notice",
+                "Anatomy from the ICBM 152 nonlinear symmetric atlas 2009a, Copyright (C) 1993-2004 "
+                "Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill "
+                "University; Fonov et al. 2009 and 2011, Collins et al. 1999. Provided as is, without warranty.",
+            ),
+        ),
+    ),
+    stages=(
+        Stage(epochs=60, frame=HALF_HEAD, shares={"cheng": CHENG, "btp": BTP}),
+        Stage(epochs=10, frame=HALF_HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": PHANTOM}),
+        Stage(epochs=19, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": PHANTOM}),
+        Stage(epochs=29, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": MOSTLY_HEALTHY}),
+        Stage(epochs=2, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": FEWER}, fresh_rate=5e-4),
+    ),
+    augmentation=STRONG,
+    phantoms={
+        "train": PhantomSet(count=72, seed=1000),
+        "validation": PhantomSet(count=12, seed=9000),
+        "test": PhantomSet(count=24, seed=9100),
+    },
+)
+"""About an hour on two idle cores. Lone slices come first, at half resolution; heads at full resolution come last.
+
+The weights that ship were made by these stages while their lengths were still being settled, and differ from a new
+run in two things: the cosine was laid out for 8,300 to 11,500 steps in the earlier stages, and the last stage, cut
+off after two of eleven epochs, was averaged half and half with the weights before it."""
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({SHIPPED.name: SHIPPED})
+
+
+def recipe_for_folder(folder: Path, patients: Sequence[str], *, preset: str, epochs: int) -> Recipe:
+    """Make a recipe for one's own images and masks: every fifth patient is kept for validation.
+
+    Args:
+        folder: As `metseg_trainer.datasets` reads it.
+        patients: Of its cases.
+        preset: Of the Attention U-Net.
+        epochs: The first third of them is run at half resolution.
+    """
+    kept = tuple(sorted(set(patients))[4::5])
+    shares = {"own": Share(slices=400, lesion_fraction=0.7)}
+    early = epochs // 3
+    stages = (Stage(early, HALF_HEAD, shares), Stage(epochs - early, HEAD, shares))
+    return Recipe(
+        name="own",
+        network="attention_unet",
+        preset=preset,
+        sources=(
+            Source(
+                "own",
+                str(folder.resolve()),
+                validation_patients=kept,
+                validation=Share(slices=64 if kept else 0, lesion_fraction=0.7),
+            ),
+        ),
+        stages=stages,
+        augmentation=STRONG,
+    )

@@ -1,0 +1,101 @@
+"""Where a training run leaves what it made."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from metseg.errors import InputError
+from metseg_trainer.checkpoints import Progress
+from metseg_trainer.recipes import Recipe
+from metseg_trainer.software import software_versions
+
+_RECIPE = TypeAdapter(Recipe)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names inside a run's folder.
+
+        run.json          what was asked, with which software, and how it ended
+        log.csv           one line an epoch
+        curves.png        the same as a picture
+        checkpoint.npz    everything the next epoch needs, replaced as a whole
+        best.weights.h5   the weights with the best validation score of the last stage
+        last.weights.h5   the weights after the last epoch
+        report.json       what `metseg-train evaluate` found
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def about(self) -> Path:
+        """Recipe, software and end of the run."""
+        return self.path / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """One line an epoch."""
+        return self.path / "log.csv"
+
+    @property
+    def curves(self) -> Path:
+        """The log as a picture."""
+        return self.path / "curves.png"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State after the last epoch that is done."""
+        return self.path / "checkpoint.npz"
+
+    @property
+    def best(self) -> Path:
+        """Weights with the best validation score of the stage that was run last."""
+        return self.path / "best.weights.h5"
+
+    @property
+    def last(self) -> Path:
+        """Weights after the last epoch."""
+        return self.path / "last.weights.h5"
+
+    @property
+    def report(self) -> Path:
+        """What the evaluation found."""
+        return self.path / "report.json"
+
+    @property
+    def weights(self) -> Path:
+        """The weights to use: the best ones, or the last where nothing was validated.
+
+        Raises:
+            InputError: The run has not come that far.
+        """
+        for path in (self.best, self.last):
+            if path.is_file():
+                return path
+        raise InputError(f"{self.path} holds no weights; has this run reached a validation?")
+
+    def write_about(self, recipe: Recipe, *, ended: Progress | None) -> None:
+        """Write `run.json`; `ended` is None as long as the run goes on."""
+        about = {
+            "recipe": _RECIPE.dump_python(recipe, mode="json"),
+            "software": software_versions(),
+            "epochs_done": None if ended is None else ended.epoch,
+            "best_validation_dice": None if ended is None else ended.best,
+        }
+        self.about.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+    def read_recipe(self) -> Recipe:
+        """Read the recipe of the run.
+
+        Raises:
+            InputError: The folder holds no run.
+        """
+        try:
+            return _RECIPE.validate_python(json.loads(self.about.read_text(encoding="utf-8"))["recipe"])
+        except (OSError, ValueError, KeyError, ValidationError) as exc:
+            raise InputError(f"{self.path} holds no training run.") from exc

@@ -1,0 +1,18 @@
+"""How much of an epoch comes from where."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of an epoch comes from one source.
+
+    Attributes:
+        slices: Slices of each epoch.
+        lesion_fraction: Share of them that shows a lesion, where the source has slices of both kinds.
+        lone: Chance that a slice stands in for its neighbours, as in a picture.
+    """
+
+    slices: int
+    lesion_fraction: float = 1.0
+    lone: float = 0.0
