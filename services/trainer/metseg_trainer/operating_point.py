@@ -6,8 +6,8 @@ import numpy as np
 
 from metseg_trainer.evaluation import OperatingPoint, SeenCase, judge, sensitivity_with_interval
 
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
-SMALLEST_MM3 = (0.0, 15.0, 30.0, 60.0, 120.0)
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
+SMALLEST_MM3 = (0.0, 15.0, 30.0, 60.0)
 SMALLEST_PX = (0, 20, 40, 80)
 
 FALSE_LESION_COST = 0.05
