@@ -49,7 +49,7 @@ def two_balls() -> tuple[np.ndarray, np.ndarray]:
     truth[_ball(truth.shape, (12, 12, 10), 5)] = 1
     truth[_ball(truth.shape, (30, 30, 10), 2)] = 2
     probability = 0.9 * _ball(truth.shape, (13, 12, 10), 5)
-    probability += 0.6 * _ball(truth.shape, (30, 10, 10), 3)
+    probability += 0.6 * _ball(truth.shape, (30, 10, 10), 2)
     probability[5, 35, 5] = 0.8
     return truth, probability
 
