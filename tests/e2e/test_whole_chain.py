@@ -41,7 +41,8 @@ def segmented(client: MetsegClient, path: Path, folder: Path, *names: str):
 def test_a_512_png_yields_a_mask_of_512(client, real_images, tmp_path):
     source = real_images / "cheng_t1c_axial" / "images" / "cheng_0001.png"
     report = segmented(client, source, tmp_path, "mask.png", "overlay.png")
-    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    with Image.open(tmp_path / "mask.png") as image:
+        mask = np.asarray(image)
     assert mask.shape == (512, 512)
     assert set(np.unique(mask)) <= {0, 255}
     assert report.source.spacing_mm is None
@@ -167,7 +168,8 @@ def test_the_page_shows_the_lesions_of_a_dropped_file(stack, request, tmp_path, 
         assert page.strange_requests == []
         assert page.console_errors == []
     if source.suffix == ".png":
-        assert Image.open(taken).size == Image.open(source).size
+        with Image.open(taken) as mask, Image.open(source) as picture:
+            assert mask.size == picture.size
     else:
         mask, scan = nib.load(taken), nib.load(source)
         assert mask.shape == scan.shape

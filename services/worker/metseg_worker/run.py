@@ -148,7 +148,7 @@ def _make_files(around: Surroundings, record: JobRecord, watch: Watch, folder: P
     report = build_report(record, card, scan, found, created_at=datetime.now(UTC))
     draw_overlay(scan, found, report, results / "overlay.png")
     write_table(found.lesions, results / "lesions.csv")
-    watch.check()
+    watch.check(look=True)
     report = report.model_copy(update={"timings_s": watch.timings_s()})
     (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]

@@ -32,8 +32,11 @@ class Watch:
         self._seconds: dict[str, float] = {}
         self._last_look = self._last_write = float("-inf")
 
-    def check(self) -> None:
+    def check(self, *, look: bool = False) -> None:
         """Return when the attempt may go on.
+
+        Args:
+            look: Ask Redis for a cancel even if that was done a moment ago.
 
         Raises:
             JobCancelledError: somebody asked to stop.
@@ -42,7 +45,7 @@ class Watch:
         now = time.monotonic()
         if now - self._start > self._limit_s:
             raise JobTimeoutError(f"The job took longer than its limit of {self._limit_s:g} seconds.")
-        if now - self._last_look < LOOK_EVERY_S:
+        if not look and now - self._last_look < LOOK_EVERY_S:
             return
         self._last_look = now
         try:
@@ -62,7 +65,7 @@ class Watch:
         if is_new or done == total or now - self._last_write >= WRITE_EVERY_S:
             self._last_write = now
             self._write(stage, done, total)
-        self.check()
+        self.check(look=is_new)
 
     def timings_s(self) -> dict[str, float]:
         """Seconds spent in each stage so far, and in all."""
