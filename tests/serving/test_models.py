@@ -22,7 +22,7 @@ class Network:
         events.append(f"load {number}")
 
     def run(self, signature, inputs, outputs):
-        raise NotImplementedError
+        raise AssertionError("nothing is asked of a version in these tests")
 
     def close(self):
         self.events.append(f"close {self.number}")

@@ -215,11 +215,14 @@ SHIPPED = Recipe(
         "test": PhantomSet(count=24, seed=9100),
     },
 )
-"""About an hour on two idle cores. Lone slices come first, at half resolution; heads at full resolution come last.
+"""Lone slices come first, at half resolution; heads at full resolution come last.
 
-The weights that ship were made by these stages while their lengths were still being settled, and differ from a new
-run in two things: the cosine was laid out for 8,300 to 11,500 steps in the earlier stages, and the last stage, cut
-off after two of eleven epochs, was averaged half and half with the weights before it."""
+The weights that ship were made by these stages, in an hour and a half on two cores that had other work
+too, while the stages' lengths were still being settled. They differ from a new run in three things: the
+cosine was laid out for 8,300 to 11,500 steps in the earlier stages; the last stage, cut off after two of
+eleven epochs, was averaged half and half with the weights before it; and the synthetic scans came from
+an earlier state of the generator, so that equal seeds gave somewhat other scans. Their scores were
+measured on scans of the present one."""
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({SHIPPED.name: SHIPPED})
 
