@@ -1,0 +1,51 @@
+"""Synthetic scans with known lesions."""
+
+import argparse
+import os
+from pathlib import Path
+
+from metseg.errors import RequestError
+from metseg_trainer.commands.places import write_phantoms
+from metseg_trainer.commands.speaking import say
+from metseg_trainer.recipes import PhantomSet
+
+SHORT = "write synthetic scans with known lesions"
+
+DESCRIPTION = """\
+Write synthetic T1c-like heads with lesions of known place, shape, volume and diameter: images/, masks/ (one label
+a lesion), truth/ (JSON) and the notice of the anatomy's authors. Equal seeds write equal voxels."""
+
+EXAMPLES = """\
+examples:
+  metseg-train phantom --out heads --count 5
+  metseg-train phantom --out runs/phantoms/test --count 24 --seed 9100 --workers 2
+  metseg-train phantom --samples samples"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", type=Path, metavar="DIR", help="folder to write a set of scans into")
+    where.add_argument(
+        "--samples", type=Path, metavar="DIR", help="folder to write the project's sample scans into"
+    )
+    parser.add_argument("--count", type=int, default=10, help="number of scans (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="names the set (%(default)s)")
+    parser.add_argument(
+        "--preset", default="clinical", help="how scans vary: clinical, isotropic, small (%(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Carry it out."""
+    from metseg_trainer import phantom
+
+    if options.samples is not None:
+        phantom.write_samples(options.samples)
+        say(f"Sample scans are in {options.samples}.")
+        return
+    if options.preset not in phantom.PRESETS:
+        raise RequestError(f"there is no preset {options.preset}; these exist: {', '.join(phantom.PRESETS)}")
+    write_phantoms(options.out, PhantomSet(options.count, options.seed, options.preset), options.workers)
+    say(f"{options.count} scans are in {options.out}.")
