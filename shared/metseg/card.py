@@ -17,6 +17,9 @@ from metseg.errors import CardError
 CARD_SCHEMA_VERSION = 1
 CARD_PATH = Path("assets.extra") / "card.json"
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+NOT_STATED = "not stated"
+METASTASES = "metastas"
+"""What the names of metastases have in common, one or many, of the brain or not."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -39,22 +42,42 @@ class Intensity(CardPart):
     high: float = Field(default=99.8, gt=50, le=100)
 
 
+class Clahe(CardPart):
+    """Contrast-limited adaptive histogram equalisation of the whole volume, after its grey values are 0…255.
+
+    `clip_limit` counts in mean bins of a tile's histogram; `tiles` lie along each side of the window.
+    """
+
+    clip_limit: float = Field(default=2.0, ge=1, le=100)
+    tiles: int = Field(default=8, ge=1, le=16)
+
+
 class Preprocessing(CardPart):
     """The grid and the grey values that the network was trained on."""
 
     size: int = Field(default=256, ge=16, le=1024)
     spacing_mm: float = Field(default=1.0, gt=0, le=10)
     intensity: Intensity = Intensity()
+    clahe: Clahe | None = None
 
 
 class TrainingData(CardPart):
-    """One source of training images with its terms."""
+    """One source of training images with its terms.
+
+    `disease` is what its lesions are, `target` what of them was outlined, `manifest_sha256` the digest over all
+    its images and masks.
+    """
 
     name: str
     licence: str
     attribution: str
     cases: int = Field(ge=0)
     split_sha256: Sha256 | None = None
+    disease: str = NOT_STATED
+    sequence: str = NOT_STATED
+    layout: str = NOT_STATED
+    target: str = NOT_STATED
+    manifest_sha256: Sha256 | None = None
 
 
 class Score(CardPart):
@@ -126,6 +149,7 @@ class ModelCard(CardPart):
                 "min_lesion_mm3",
                 "min_lesion_px",
             },
+            exclude_none=True,
         )
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -133,3 +157,24 @@ class ModelCard(CardPart):
     def trained_on(self) -> list[str]:
         """Names of the training data, to be shown wherever a result is."""
         return [data.name for data in self.training_data]
+
+    @property
+    def diseases(self) -> list[str]:
+        """What the lesions of the training data are, each named once; `NOT_STATED` where a source does not say."""
+        named = [name.strip() for data in self.training_data for name in data.disease.split(",")]
+        return list(dict.fromkeys(named)) or [NOT_STATED]
+
+    @property
+    def knows_metastases(self) -> bool:
+        """Whether a source of the training data says that its lesions are metastases."""
+        return any(METASTASES in disease.lower() for disease in self.diseases)
+
+    @property
+    def disease_notice(self) -> str:
+        """One line on what the model has learnt to find, to be shown wherever a result is."""
+        told = f"Trained on: {', '.join(self.diseases)}"
+        if self.knows_metastases:
+            return f"{told}."
+        if self.diseases == [NOT_STATED]:
+            return "Trained on: the disease is not stated."
+        return f"{told} ({'metastases are not named' if NOT_STATED in self.diseases else 'not metastases'})."

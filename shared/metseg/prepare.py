@@ -2,7 +2,8 @@
 
 `prepare` turns the voxels to RAS+ without interpolation, keeps the slices nearest to axial as they were acquired,
 resamples each in its plane to the card's spacing, and places a square window on it. `Prepared.restore` goes the
-same way back. Both use the same centre-to-centre rule, so what is found lies where it was seen.
+same way back. Both use the same centre-to-centre rule, so what is found lies where it was seen. Where the card
+asks for it, the grey values in the window are equalised at the end, which moves nothing.
 
 Orders: network arrays are `(slice, x, y)` and `(n, x, y, channel)` in RAS+.
 """
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from metseg.card import Intensity, Preprocessing
+from metseg.equalising import equalise
 from metseg.errors import UnsupportedInputError
 from metseg.resampling import Axis, resampling_matrix
 from metseg.scan import Scan
@@ -115,9 +117,12 @@ class Prepared:
         Returns:
             (slices, size, size) of 0 and 1: 1 where at least half of the pixel is labelled.
         """
+        return (self.coverage(mask) >= 0.5).astype(np.uint8)
+
+    def coverage(self, mask: Volume) -> NDArray[np.float32]:
+        """Measure how much of each pixel is labelled (0 to 1), as (slices, size, size)."""
         labelled = self.source.with_array(mask.array > 0).to_ras().array
-        covered = self.grid.to_window(np.moveaxis(labelled, 2, 0).astype(np.float32))
-        return (covered >= 0.5).astype(np.uint8)
+        return self.grid.to_window(np.moveaxis(labelled, 2, 0).astype(np.float32))
 
 
 def prepare(scan: Scan, rules: Preprocessing) -> Prepared:
@@ -143,6 +148,8 @@ def prepare(scan: Scan, rules: Preprocessing) -> Prepared:
         area = canonical.spacing_mm[0] * canonical.spacing_mm[1]
         kept = np.flatnonzero((slices > head_level).sum(axis=(1, 2)) * area >= SMALLEST_HEAD_AREA_MM2)
     pixels = np.stack([_to_uint8(grid, one, low, high) for one in slices])
+    if rules.clahe is not None:
+        pixels = equalise(pixels, rules.clahe)
     return Prepared(scan.volume, grid, pixels, kept)
 
 

@@ -27,6 +27,7 @@ class Augmentation:
         elastic_px: Standard deviation of the displacement of a coarse grid, in pixels of the source.
         gamma: Largest logarithm of the exponent, to either side.
         contrast: Largest relative change of contrast, to either side.
+        gain: Largest logarithm of a global factor, to either side, as when bright fat takes the top of the range.
         brightness: Largest change of brightness, to either side, of a range of 1.
         bias: Largest logarithm of a smooth multiplicative field.
         blur_px: Largest standard deviation of a Gaussian blur.
@@ -44,6 +45,7 @@ class Augmentation:
     elastic_px: float = 0.0
     gamma: float = 0.0
     contrast: float = 0.0
+    gain: float = 0.0
     brightness: float = 0.0
     bias: float = 0.0
     blur_px: float = 0.0
@@ -108,7 +110,7 @@ def sample(array: NDArray[np.uint8], positions: NDArray[np.float32], *, nearest:
 def change_intensity(
     rng: np.random.Generator, image: NDArray[np.uint8], strength: Augmentation
 ) -> NDArray[np.uint8]:
-    """Change gamma, contrast, brightness, shading, sharpness and noise of an image (x, y, channel)."""
+    """Change gamma, contrast, gain, brightness, shading, sharpness and noise of an image (x, y, channel)."""
 
     def happens(amount: float) -> bool:
         return bool(amount) and rng.random() < strength.chance
@@ -124,6 +126,8 @@ def change_intensity(
         values = np.clip(values, 0.0, 1.0) ** np.float32(np.exp(rng.uniform(-1, 1) * strength.gamma))
     if happens(strength.contrast):
         values = values * np.float32(np.exp(rng.uniform(-1, 1) * np.log1p(strength.contrast)))
+    if happens(strength.gain):
+        values = values * np.float32(np.exp(rng.uniform(-1, 1) * strength.gain))
     if happens(strength.brightness):
         values = values + np.float32(rng.uniform(-1, 1) * strength.brightness) * (values > 0.02)
     if happens(strength.noise):

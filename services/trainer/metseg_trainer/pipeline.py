@@ -18,6 +18,12 @@ from metseg_trainer.slices import PreparedCase
 
 Batch = tuple["NDArray[np.uint8]", "NDArray[np.uint8]"]
 
+LOADERS = 2
+"""Threads that make batches; NumPy and OpenCV let go of the interpreter while they work."""
+
+QUEUED_BATCHES = 16
+"""Batches that may lie ready."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:
@@ -57,20 +63,24 @@ def make_pool(cases: Sequence[PreparedCase], share: Share) -> Pool:
     with_lesion: list[tuple[int, int]] = []
     without_lesion: list[tuple[int, int]] = []
     for index, case in enumerate(cases):
-        for z in case.kept:
-            (with_lesion if case.mask[z].any() else without_lesion).append((index, int(z)))
+        marked = np.isin(case.kept, case.lesion_slices())
+        with_lesion += [(index, int(z)) for z in case.kept[marked]]
+        without_lesion += [(index, int(z)) for z in case.kept[~marked]]
     if not with_lesion and not without_lesion:
         raise InputError(f"{len(cases)} cases hold no slice to train on.")
     return Pool(cases, share, _pairs(with_lesion), _pairs(without_lesion))
 
 
 class SliceDataset(keras.utils.PyDataset):
-    """One epoch of training batches: slices uint8 (n, w, h, 3) and masks uint8 (n, w, h, 1)."""
+    """One epoch of training batches: slices uint8 (n, w, h, 3) and masks uint8 (n, w, h, 1).
+
+    `LOADERS` threads make batches ahead of the step, in order; other numbers may be set as for any PyDataset.
+    """
 
     def __init__(
         self, pools: Sequence[Pool], *, batch: int, frame: Frame, strength: Augmentation, seed: int, epoch: int
     ) -> None:
-        super().__init__()
+        super().__init__(workers=LOADERS, max_queue_size=QUEUED_BATCHES)
         self._pools = pools
         self._batch = batch
         self._frame = frame

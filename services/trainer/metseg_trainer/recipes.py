@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from metseg.card import Preprocessing
 from metseg_trainer.augment import Augmentation, Frame
+from metseg_trainer.datasets import Target
 from metseg_trainer.shares import Share
 
 
@@ -32,10 +33,14 @@ class Source:
     Attributes:
         name: What the stages call it.
         folder: Path below the data folder, or an absolute one; None is the folder of the synthetic scans.
-        split: Name of the committed split in `splits/`, without its ending; None splits by patient.
+        split: Name of the committed split in `splits/`, without its ending, or an absolute path without it; None
+            splits by patient.
         validation_patients: Patients kept apart where there is no committed split.
         validation: What of the kept cases is looked at during training.
         terms: Whose images they are.
+        layout: Name of the layout in `metseg_trainer.datasets`; None takes the one that is there.
+        target: What of a mask counts as lesion; None takes the layout's usual target.
+        disease: What the lesions are, several separated by commas; None leaves it to the layout.
     """
 
     name: str
@@ -44,6 +49,9 @@ class Source:
     validation_patients: tuple[str, ...] = ()
     validation: Share = Share(slices=0)
     terms: Terms = Terms()
+    layout: str | None = None
+    target: Target | None = None
+    disease: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
-"""Which cases train and which are kept apart, as a committed list.
+"""Which cases train and which are kept apart: drawn by patient, or as a committed list.
 
-The Cheng slices run patient by patient inside a class, but patients are not named: whole blocks of neighbouring
-numbers are kept apart, with a gap between them and the training slices.
+A split never parts the cases of one patient. The Cheng slices run patient by patient inside a class, but patients
+are not named: whole blocks of neighbouring numbers are kept apart, with a gap between them and the training
+slices.
 """
 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metseg.errors import InputError
+import numpy as np
+
+from metseg.errors import InputError, RequestError
 from metseg_trainer.datasets import Case
 
 VALIDATION_SHARE = 0.15
@@ -56,6 +59,56 @@ def build_patient_split(cases: Iterable[Case], validation_patients: Iterable[str
     return Split(tuple(train), tuple(validation))
 
 
+def draw_patients(cases: Iterable[Case], share: float, seed: int) -> tuple[str, ...]:
+    """Draw the patients to keep for validation, from each class of lesion alike; `build_patient_split` takes them.
+
+    Args:
+        cases: Of one data set.
+        share: Of the patients, 0 to 1; where it is not 0 and there are two patients, one is kept and one trains.
+        seed: Equal seeds draw equal patients, whatever the order of the cases.
+
+    Returns:
+        Their names in order.
+
+    Raises:
+        RequestError: The share is not below 1, or keeps a patient where there is one alone.
+    """
+    if not 0 <= share < 1:
+        raise RequestError(f"expected a share for validation from 0 to below 1, got {share:g}")
+    classes: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        classes[case.patient].add(case.label or "")
+    wanted = _wanted(len(classes), share)
+    strata: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(classes):
+        strata["+".join(sorted(classes[patient]))].append(patient)
+    rng = np.random.default_rng(seed)
+    # A patient's place in its class, 0 to 1: taking the lowest places takes from every class alike.
+    places: list[tuple[float, str]] = []
+    for name in sorted(strata):
+        order = rng.permutation(len(strata[name]))
+        shifted = (order + rng.random()) / len(order)
+        places += [(float(place), patient) for place, patient in zip(shifted, strata[name], strict=True)]
+    return tuple(sorted(patient for _, patient in sorted(places)[:wanted]))
+
+
+def expect_patients_apart(split: Split, cases: Mapping[str, Case]) -> None:
+    """Stop where one patient has cases in two parts of a split.
+
+    Raises:
+        InputError: The message names a file on each side.
+    """
+    seen: dict[str, tuple[str, Case]] = {}
+    for part, names in (("train", split.train), ("validation", split.validation)):
+        for case in (cases[name] for name in names if name in cases):
+            other, first = seen.setdefault(case.patient, (part, case))
+            if other != part:
+                raise InputError(
+                    f"patient {case.patient} is in two parts of the split: {first.image} in {other}, "
+                    f"{case.image} in {part}."
+                )
+
+
 def read_split(path: Path) -> Split:
     """Read a committed split.
 
@@ -73,11 +126,11 @@ def read_split(path: Path) -> Split:
     return split
 
 
-def write_split(path: Path, split: Split, *, dataset: str) -> None:
-    """Write a split as it is committed."""
+def write_split(path: Path, split: Split, *, dataset: str, rule: str = RULE) -> None:
+    """Write a split as it is committed; `rule` says in words how it came about."""
     content = {
         "dataset": dataset,
-        "rule": RULE,
+        "rule": rule,
         "train": split.train,
         "validation": split.validation,
         "dropped": split.dropped,
@@ -88,3 +141,11 @@ def write_split(path: Path, split: Split, *, dataset: str) -> None:
 def split_digest(path: Path) -> str:
     """Return the SHA-256 of a split's file, as it stands in the model card."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _wanted(patients: int, share: float) -> int:
+    if share == 0:
+        return 0
+    if patients < 2:
+        raise RequestError(f"expected two patients or more to keep some for validation, got {patients}")
+    return min(max(round(share * patients), 1), patients - 1)

@@ -1,49 +1,52 @@
-"""Folders of images and masks, as lists of cases.
-
-Two layouts are read, and told apart by what is there:
+"""One's own images and masks, paired by name, and the project's synthetic scans.
 
     folder/images/<case>.<ending>  and  folder/masks/<case>.<ending>     pictures or NIfTI
     folder/<case>_t1c.nii.gz       and  folder/<case>_mask.nii.gz
 
-Every value of a mask above 0 is lesion. A `manifest.csv` in the folder or its parent may name each image's patient
-and class (columns `path`, `patient_id`, `label`); a case without a named patient is a patient of its own.
+A `manifest.csv` in the folder or its parent may name each image's patient and class (columns `path`, `patient_id`,
+`label`); a case without a named patient is a patient of its own.
 """
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from metseg.errors import InputError
+from metseg_trainer.datasets.cases import Case
+from metseg_trainer.datasets.labels import Labelling
 
 _ENDINGS = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _IMAGE_ENDING = "_t1c.nii.gz"
 _MASK_ENDING = "_mask.nii.gz"
 
 
-@dataclass(frozen=True)
-class Case:
-    """One image with its mask.
-
-    Attributes:
-        name: The file's name without its ending; unique within its folder.
-        patient: Cases of one patient share this name and never part in a split.
-        label: The class of the lesion where a manifest names it.
-    """
-
-    name: str
-    patient: str
-    image: Path
-    mask: Path
-    label: str | None = None
+def holds_phantoms(folder: Path) -> bool:
+    """Whether the folder holds synthetic scans: images, masks and the truth that only a phantom has."""
+    return (folder / "images").is_dir() and (folder / "truth").is_dir()
 
 
-def find_cases(folder: Path) -> list[Case]:
-    """List the cases of a folder, ordered by name.
+def holds_pairs(folder: Path) -> bool:
+    """Whether the folder holds images of one's own, and no synthetic ones."""
+    if (folder / "images").is_dir():
+        return not (folder / "truth").is_dir()
+    return any(folder.glob(f"*{_IMAGE_ENDING}"))
+
+
+def find_phantoms(folder: Path, labelling: Labelling) -> list[Case]:
+    """List the synthetic scans of a folder, ordered by name."""
+    return _find(folder, labelling, "phantom")
+
+
+def find_pairs(folder: Path, labelling: Labelling) -> list[Case]:
+    """List the pairs of a folder, ordered by name.
 
     Raises:
-        InputError: The folder has neither layout, is empty, or an image and its mask do not pair up.
+        InputError: The folder is empty, or an image and its mask do not pair up.
     """
+    return _find(folder, labelling, "folder")
+
+
+def _find(folder: Path, labelling: Labelling, layout: str) -> list[Case]:
     if (folder / "images").is_dir():
         images = _by_stem((folder / "images").iterdir())
         masks = _by_stem((folder / "masks").iterdir()) if (folder / "masks").is_dir() else {}
@@ -56,12 +59,19 @@ def find_cases(folder: Path) -> list[Case]:
         here, lacking = (images[name], "mask") if name in images else (masks[name], "image")
         raise InputError(f"{here} has no {lacking} of the same name.")
     manifest = _read_manifest(folder)
-    return [_case(name, images[name], masks[name], manifest) for name in sorted(images)]
-
-
-def _case(name: str, image: Path, mask: Path, manifest: Mapping[Path, Mapping[str, str]]) -> Case:
-    row = manifest.get(image, {})
-    return Case(name, row.get("patient_id") or name, image, mask, row.get("label") or None)
+    rows = {name: manifest.get(images[name], {}) for name in images}
+    return [
+        Case(
+            name,
+            rows[name].get("patient_id") or name,
+            images[name],
+            masks[name],
+            rows[name].get("label") or None,
+            layout=layout,
+            labelling=labelling,
+        )
+        for name in sorted(images)
+    ]
 
 
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
@@ -77,7 +87,7 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _read_manifest(folder: Path) -> dict[Path, dict[str, str]]:
+def _read_manifest(folder: Path) -> Mapping[Path, Mapping[str, str]]:
     for root in (folder, folder.parent):
         path = root / "manifest.csv"
         if path.is_file():
