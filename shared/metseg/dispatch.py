@@ -62,12 +62,12 @@ class Dispatcher:
     """
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = _connect(redis_url)
+        self._redis = connect(redis_url)
         self._queue = _queue(self._redis)
 
     def ping(self) -> None:
         """Return when Redis answers."""
-        with _redis_errors():
+        with redis_errors():
             self._redis.ping()
 
     def enqueue(self, job_id: str, attempt: int, *, timeout_s: float) -> None:
@@ -75,7 +75,7 @@ class Dispatcher:
 
         The worker itself gives up after `timeout_s`; RQ ends what has not ended `GRACE_S` later.
         """
-        with _redis_errors():
+        with redis_errors():
             with suppress(DuplicateJobError):
                 self._queue.enqueue(
                     FUNCTION,
@@ -91,12 +91,12 @@ class Dispatcher:
 
     def write_progress(self, job_id: str, progress: Progress) -> None:
         """Replace what `read_progress` answers."""
-        with _redis_errors():
+        with redis_errors():
             self._redis.set(PROGRESS_KEY.format(job_id), progress.model_dump_json(), ex=KEPT_S)
 
     def read_progress(self, job_id: str) -> Progress | None:
         """How far the job is; None before it started and when Redis has forgotten it."""
-        with _redis_errors():
+        with redis_errors():
             text = self._redis.get(PROGRESS_KEY.format(job_id))
         with suppress(ValidationError):
             return Progress.model_validate_json(text or b"")
@@ -104,22 +104,22 @@ class Dispatcher:
 
     def request_cancel(self, job_id: str) -> None:
         """Ask the worker to stop at its next look; a job that is not running is left alone."""
-        with _redis_errors():
+        with redis_errors():
             self._redis.set(CANCEL_KEY.format(job_id), b"1", ex=KEPT_S)
 
     def cancel_requested(self, job_id: str) -> bool:
         """Whether `request_cancel` was called."""
-        with _redis_errors():
+        with redis_errors():
             return bool(self._redis.exists(CANCEL_KEY.format(job_id)))
 
     def forget(self, job_id: str) -> None:
         """Remove the job's progress and cancel flag."""
-        with _redis_errors():
+        with redis_errors():
             self._redis.delete(PROGRESS_KEY.format(job_id), CANCEL_KEY.format(job_id))
 
     def queue_length(self) -> int:
         """How many attempts wait for a worker."""
-        with _redis_errors():
+        with redis_errors():
             return int(self._queue.count)
 
     def close(self) -> None:
@@ -243,8 +243,8 @@ class MetsegWorker(Worker):
 
 def make_worker(redis_url: str, on_lost: OnLost) -> MetsegWorker:
     """A worker on the queue, to be run by `.work()`; raises `QueueUnavailableError`."""
-    with _redis_errors():
-        return MetsegWorker(_connect(redis_url), on_lost)
+    with redis_errors():
+        return MetsegWorker(connect(redis_url), on_lost)
 
 
 def work_until_stopped(redis_url: str, on_lost: OnLost) -> None:
@@ -267,7 +267,12 @@ def _queue(connection: Redis) -> Queue:
     return Queue(QUEUE_NAME, connection=connection, job_class=AllowListJob, serializer=JSONSerializer)
 
 
-def _connect(redis_url: str) -> Redis:
+def connect(redis_url: str) -> Redis:
+    """A client of that Redis, which need not be up yet; it waits seconds for an answer, not minutes.
+
+    Raises:
+        SettingsError: the address is none of a Redis.
+    """
     try:
         return Redis.from_url(
             redis_url,
@@ -280,7 +285,8 @@ def _connect(redis_url: str) -> Redis:
 
 
 @contextmanager
-def _redis_errors() -> Iterator[None]:
+def redis_errors() -> Iterator[None]:
+    """Turn what goes wrong with Redis into `QueueUnavailableError`."""
     try:
         yield
     except RedisError as exc:
