@@ -9,23 +9,23 @@ from typing import Any
 
 import keras
 
-CHANNELS = 3
+from metseg_trainer.networks.blocks import CHANNELS, convolution, double_convolution, probability_head
 
 
 @keras.saving.register_keras_serializable(package="metseg")
 class AttentionUNet(keras.Model):
-    """The network, from `slices` uint8 (n, *size, 3) to `probability` float32 (n, *size, 1) in [0, 1].
+    """The network, from `slices` uint8 (n, *size, 3) to `probability` float32 (n, *size, classes) in [0, 1].
 
     Its weights do not depend on the input size, so that training may begin on small slices.
 
-        network = AttentionUNet(**ATTENTION_UNET["small"].as_arguments(), size=(256, 256))
+        network = AttentionUNet(**asdict(ATTENTION_UNET["small"]), size=(256, 256))
         probability = network.predict(slices)
 
     Args:
-        filters: Channels of each level, finest first; the last one is the bottom.
+        filters: Channels of each level, finest first; the last one is the bottom. Any number of levels will do.
         dropout: Share of the bottom's channels that training drops.
         size: Sides of the input slices, divisible by 2 ** (len(filters) - 1).
-        folded: Leave batch norm out and give its convolutions a bias instead; see `metseg_trainer.folding`.
+        classes: 1 for the probability of lesion, more for a softmax whose channel 0 is background.
         name: Name of the model.
     """
 
@@ -34,7 +34,7 @@ class AttentionUNet(keras.Model):
         filters: Sequence[int],
         dropout: float = 0.0,
         size: Sequence[int] = (256, 256),
-        folded: bool = False,
+        classes: int = 1,
         name: str = "attention_unet",
     ) -> None:
         # 1. Layers
@@ -44,29 +44,27 @@ class AttentionUNet(keras.Model):
         ups = [keras.layers.UpSampling2D(2, name=f"up{level}") for level in range(levels)]
         joins = [keras.layers.Concatenate(name=f"join{level}") for level in range(levels)]
         drop = keras.layers.SpatialDropout2D(dropout, seed=0, name="bottom_dropout")
-        head = keras.layers.Conv2D(1, 1, name="head")
-        probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")
 
         # 2. Functional graph
         slices = keras.Input((*size, CHANNELS), dtype="uint8", name="slices")
         x = rescale(slices)
         skips = []
         for level in range(levels):
-            x = _double_convolution(x, filters[level], f"encoder{level}", folded)
+            x = double_convolution(x, filters[level], f"encoder{level}")
             skips.append(x)
             x = downs[level](x)
-        x = drop(_double_convolution(x, filters[levels], "bottom", folded))
+        x = drop(double_convolution(x, filters[levels], "bottom"))
         for level in reversed(range(levels)):
-            skip = attention_gate(skips[level], x, filters=max(filters[level] // 2, 1), name=f"gate{level}")
-            x = _convolution(ups[level](x), filters[level], f"up{level}_conv", folded)
-            x = _double_convolution(joins[level]([skip, x]), filters[level], f"decoder{level}", folded)
-        super().__init__(inputs=slices, outputs=probability(head(x)), name=name)
+            skip = attention_gate(skips[level], x, filters=max(filters[level] // 2, 1), name=gate_name(level))
+            x = convolution(ups[level](x), filters[level], f"up{level}_conv")
+            x = double_convolution(joins[level]([skip, x]), filters[level], f"decoder{level}")
+        super().__init__(inputs=slices, outputs=probability_head(x, classes), name=name)
 
         # 3. Config
         self.filters = tuple(filters)
         self.dropout = dropout
         self.size = tuple(size)
-        self.folded = folded
+        self.classes = classes
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -74,9 +72,14 @@ class AttentionUNet(keras.Model):
             "filters": self.filters,
             "dropout": self.dropout,
             "size": self.size,
-            "folded": self.folded,
+            "classes": self.classes,
             "name": self.name,
         }
+
+
+def gate_name(level: int) -> str:
+    """Return the prefix of the names of a level's gate; its weights leave the layer `<prefix>_alpha`."""
+    return f"gate{level}"
 
 
 def attention_gate(skip: Any, gating: Any, *, filters: int, name: str) -> Any:
@@ -100,17 +103,3 @@ def attention_gate(skip: Any, gating: Any, *, filters: int, name: str) -> Any:
     alpha = keras.layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_psi")(q)
     alpha = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_alpha")(alpha)
     return keras.layers.Multiply(name=f"{name}_out")([skip, alpha])
-
-
-def _convolution(x: Any, filters: int, name: str, folded: bool) -> Any:
-    convolution = keras.layers.Conv2D(
-        filters, 3, padding="same", use_bias=folded, kernel_initializer="he_normal", name=name
-    )
-    x = convolution(x)
-    if not folded:
-        x = keras.layers.BatchNormalization(momentum=0.97, name=f"{name}_bn")(x)
-    return keras.layers.Activation("relu", name=f"{name}_relu")(x)
-
-
-def _double_convolution(x: Any, filters: int, name: str, folded: bool) -> Any:
-    return _convolution(_convolution(x, filters, f"{name}_a", folded), filters, f"{name}_b", folded)
