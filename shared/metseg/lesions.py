@@ -51,19 +51,24 @@ def find_lesions(
     Returns:
         One `Lesion` per component and a label image that numbers them alike; nothing for an empty mask.
     """
+    labels = label_lesions(mask, rules)
+    boxes = cc3d.statistics(labels)["bounding_boxes"]
+    lesions = []
+    for label in range(1, int(labels.max()) + 1):
+        box = boxes[label]
+        lesions.append(_measure(label, labels[box] == label, box, mask, probability, rules))
+    return lesions, labels
+
+
+def label_lesions(mask: Volume, rules: LesionRules) -> NDArray[np.uint16]:
+    """Number the connected parts of a binary mask that are large enough, largest first; 0 is everything else."""
     components, count = cc3d.connected_components(mask.array.astype(np.uint8), connectivity=26, return_N=True)
     sizes = np.bincount(components.reshape(-1), minlength=count + 1)
     smallest = rules.min_px if rules.is_picture else rules.min_mm3 / mask.voxel_mm3
     order = [c for c in np.argsort(-sizes[1:], kind="stable") + 1 if sizes[c] >= smallest]
     numbers = np.zeros(count + 1, np.uint16)
     numbers[order] = np.arange(1, len(order) + 1)
-    boxes = cc3d.statistics(components)["bounding_boxes"]
-    lesions = []
-    for label, component in enumerate(order, start=1):
-        box = boxes[component]
-        inside = components[box] == component
-        lesions.append(_measure(label, inside, box, mask, probability, rules))
-    return lesions, numbers[components]
+    return np.asarray(numbers[components])
 
 
 def in_plane_diameters(inside: NDArray[np.bool_], affine: NDArray[np.float64], slice_axis: int) -> Diameters:
