@@ -92,12 +92,18 @@ class InputFile(Schema):
 
 
 class JobRecord(Schema):
-    """`job.json`: written before the job is accepted, never changed."""
+    """`job.json`: written before the job is accepted, never changed.
+
+    Attributes:
+        owner: Who sent it; None where the API knows no keys.
+        key_sha256: Digest of the sender's Idempotency-Key, if one came.
+    """
 
     schema_version: Literal[1] = 1
     id: str
     created_at: AwareDatetime
     owner: str | None = None
+    key_sha256: str | None = None
     request: JobRequest
     model: ModelRef
     inputs: list[InputFile]

@@ -5,10 +5,12 @@ jobs/<id>/input/0             the bytes as they came
 jobs/<id>/attempts/<n>/…      one attempt's lease and artefacts
 jobs/<id>/final.json          put if absent: how the job ended
 jobs/<id>/tombstone.json      put when the job was deleted; the rest is erased after it
+keys/<digest>                 put if absent: the id of the job that a sender's Idempotency-Key stands for
 """
 
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from metseg.blobs import CHUNK_BYTES, BlobStore
@@ -16,6 +18,7 @@ from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError
 from metseg.jobs import Artefact, Final, JobRecord, is_job_id
 
 LEASE = "lease.json"
+TOMBSTONE = "tombstone.json"
 
 
 class JobStore:
@@ -37,6 +40,24 @@ class JobStore:
         """Make a job durable; its input must be there already."""
         self.blobs.put(f"{_folder(record.id)}/job.json", record.model_dump_json().encode())
 
+    def bind_key(self, key_sha256: str, job_id: str) -> str:
+        """Let a sender's key stand for a job, unless it stands for another one; the job it stands for now.
+
+        To be called after the input is stored and before `create`, so that a job is never there without its key.
+        A key whose job was erased, or never accepted and swept, is free again.
+        """
+        key = f"keys/{key_sha256}"
+        while not self.blobs.put_if_absent(key, job_id.encode()):
+            try:
+                bound = self.blobs.get(key).decode()
+            except BlobNotFoundError:
+                continue  # erased at this very moment
+            names = self.blobs.names(_folder(bound))
+            if names and TOMBSTONE not in names:
+                return bound
+            self.blobs.delete(key)
+        return job_id
+
     def load(self, job_id: str) -> JobRecord:
         """What was asked.
 
@@ -44,7 +65,7 @@ class JobStore:
             JobNotFoundError: there is no such job, or its id has no valid form.
             JobGoneError: it was deleted.
         """
-        if "tombstone.json" in self.blobs.names(_folder(job_id)):
+        if TOMBSTONE in self.blobs.names(_folder(job_id)):
             raise JobGoneError("the job and its data were deleted")
         try:
             return JobRecord.model_validate_json(self.blobs.get(f"{_folder(job_id)}/job.json"))
@@ -93,23 +114,33 @@ class JobStore:
         )
 
     def erase(self, job_id: str) -> None:
-        """Delete a job for good: the tombstone first, then everything else."""
+        """Delete a job for good: its sender's key, then the tombstone, then everything else."""
         folder = _folder(job_id)
-        self.blobs.put(f"{folder}/tombstone.json", b"{}")
+        with suppress(JobGoneError, JobNotFoundError):
+            self._free_key(self.load(job_id))
+        self.blobs.put(f"{folder}/{TOMBSTONE}", b"{}")
         self.discard(job_id)
 
     def discard(self, job_id: str) -> None:
         """Remove all that lies under a job but a tombstone; for uploads that were never accepted."""
         folder = _folder(job_id)
         for name in self.blobs.names(folder):
-            if name != "tombstone.json":
+            if name != TOMBSTONE:
                 self.blobs.delete(f"{folder}/{name}")
         if not self.blobs.names(folder):
             self.blobs.delete(folder)
 
+    def _free_key(self, record: JobRecord) -> None:
+        if record.key_sha256 is None:
+            return
+        key = f"keys/{record.key_sha256}"
+        with suppress(BlobNotFoundError):
+            if self.blobs.get(key).decode() == record.id:
+                self.blobs.delete(key)
+
     def _is_whole(self, job_id: str) -> bool:
         names = self.blobs.names(_folder(job_id))
-        return "job.json" in names and "tombstone.json" not in names
+        return "job.json" in names and TOMBSTONE not in names
 
 
 def _folder(job_id: str) -> str:

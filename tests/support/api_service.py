@@ -78,8 +78,9 @@ class ApiService:
     def store(self) -> Path:
         return Path(self.settings.store)
 
-    def submit(self, data: bytes = b"scan bytes", **fields: str) -> httpx.Response:
-        return self.http.post("/v1/jobs", files={"file": ("scan.nii", data)}, data=fields)
+    def submit(self, data: bytes = b"scan bytes", key: str | None = None, **fields: str) -> httpx.Response:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return self.http.post("/v1/jobs", files={"file": ("scan.nii", data)}, data=fields, headers=headers)
 
     def submitted(self) -> str:
         answer = self.submit()

@@ -12,6 +12,7 @@ from metseg.jobs import ModelRef
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.serving import ServingClient
+from metseg_api.idempotency import KeysInFlight
 from metseg_api.settings import ApiSettings
 
 SERVING_TIMEOUT_S = 3.0
@@ -19,12 +20,13 @@ SERVING_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True)
 class Backends:
-    """The four outside systems, each behind its one class of `metseg`."""
+    """The outside systems, each behind its own class."""
 
     settings: ApiSettings
     blobs: BlobStore
     jobs: JobStore
     dispatcher: Dispatcher
+    keys: KeysInFlight
     models: ModelLibrary
     serving: ServingClient
 
@@ -37,6 +39,7 @@ class Backends:
             blobs=blobs,
             jobs=JobStore(blobs),
             dispatcher=Dispatcher(settings.redis_url),
+            keys=KeysInFlight(settings.redis_url),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
         )
@@ -44,6 +47,7 @@ class Backends:
     def close(self) -> None:
         """Give the connections back."""
         self.dispatcher.close()
+        self.keys.close()
         self.serving.close()
 
     def check_accepting(self) -> None:

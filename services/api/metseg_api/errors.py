@@ -55,6 +55,18 @@ class MediaTypeError(errors.RequestError):
     code = "media_type_unsupported"
 
 
+class KeyReusedError(errors.RequestError):
+    """An Idempotency-Key came again with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInFlightError(errors.RequestError):
+    """The first upload with this Idempotency-Key is still on its way."""
+
+    code = "idempotency_key_in_flight"
+
+
 class RangeError(errors.RequestError):
     """The range asked for lies outside the artefact."""
 
@@ -102,6 +114,8 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     UploadTimeoutError: Kind(408, "Upload stood still"),
     MultipartError: Kind(400, "Malformed multipart body"),
     MediaTypeError: Kind(415, "Unsupported media type"),
+    KeyReusedError: Kind(422, "Idempotency key reused"),
+    KeyInFlightError: Kind(409, "Idempotency key in flight"),
     RangeError: Kind(416, "Range not satisfiable"),
     errors.ServingError: Kind(502, "Serving failed", "The model server answered with an error."),
     errors.ServingUnavailableError: Kind(503, "Serving unavailable", f"No server offers this model now. {_RETRY}"),
@@ -190,8 +204,10 @@ def _on_metseg_error(request: Request, exc: Exception) -> JSONResponse:
     members: dict[str, Any] = {}
     if isinstance(error, ResultNotReadyError):
         members = {"state": error.state, "error": error.failure}
-        if not error.state.is_final:
-            headers["Retry-After"] = "1"
+    if isinstance(error, KeyInFlightError) or (
+        isinstance(error, ResultNotReadyError) and not error.state.is_final
+    ):
+        headers["Retry-After"] = "1"
     if isinstance(error, RangeError):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return problem_response(request, kind=kind, code=error.code, headers=headers, **members)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from anyio import CancelScope
@@ -9,11 +10,19 @@ from anyio.to_thread import run_sync
 from fastapi import Request
 from pydantic import ValidationError
 
-from metseg.errors import EmptyInputError, QueueUnavailableError, RequestError, StoreError
+from metseg.errors import (
+    EmptyInputError,
+    JobGoneError,
+    JobNotFoundError,
+    QueueUnavailableError,
+    RequestError,
+    StoreError,
+)
 from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
 from metseg_api.backends import Backends
-from metseg_api.errors import FileMissingError
+from metseg_api.errors import FileMissingError, KeyInFlightError
 from metseg_api.form import PartBegin, PartData, boundary_of, check_length, form_events
+from metseg_api.idempotency import check_same, key_digest
 from metseg_api.upload import Upload
 
 FILE_PART = "file"
@@ -77,25 +86,39 @@ class JobForm:
         return FILE_PART in self._seen
 
 
-async def accept(request: Request, backends: Backends) -> JobRecord:
+@dataclass(frozen=True)
+class Accepted:
+    """The job that an upload has become, or has become before under the same Idempotency-Key."""
+
+    record: JobRecord
+    is_replay: bool
+
+
+async def accept(request: Request, backends: Backends) -> Accepted:
     """Take one upload as a job.
 
     The order is the promise: the input is durable, then `job.json`, then the queue knows, then the sender. On
     any failure before the end nothing of the job is left.
 
     Raises:
-        RequestError: The form is not one that the API takes (see `metseg_api.errors` for the kinds).
+        RequestError: The form or its key is not one that the API takes (see `metseg_api.errors` for the kinds).
         EmptyInputError: The file has no bytes.
         ServingUnavailableError: No version of the model is loaded.
         QueueUnavailableError: Redis does not answer.
         StoreUnavailableError: The store cannot be written.
     """
     boundary = boundary_of(request)
-    max_bytes = backends.settings.max_upload_bytes
-    check_length(request, max_bytes)
+    check_length(request, backends.settings.max_upload_bytes)
+    key = key_digest(request.headers.get("Idempotency-Key"), owner=None)
     await run_sync(backends.check_accepting)
-
     job_id = new_job_id()
+    async with backends.keys.holding(key), _discarding(backends, job_id):
+        record = await _stored(request, backends, boundary, job_id)
+        return await run_sync(_publish, backends, record.model_copy(update={"key_sha256": key}))
+
+
+async def _stored(request: Request, backends: Backends, boundary: bytes, job_id: str) -> JobRecord:
+    """The record of a job whose input is in the store; nobody else knows of the job yet."""
     key = backends.jobs.input_key(job_id)
     form = JobForm()
     models: dict[str, ModelRef] = {}
@@ -104,23 +127,20 @@ async def accept(request: Request, backends: Backends) -> JobRecord:
         if form.model not in models:
             models[form.model] = await run_sync(backends.resolve_model, form.model)
 
-    async with _discarding(backends, job_id):
-        async with Upload(backends.blobs, key, max_bytes) as upload:
-            await _receive(request, boundary, form, upload, resolve)
-            if not form.has_file:
-                raise FileMissingError("The form holds no part named file.")
-            if not upload.size_bytes:
-                raise EmptyInputError("The file is empty.")
-            await resolve()
-        record = JobRecord(
-            id=job_id,
-            created_at=datetime.now(UTC),
-            request=form.request,
-            model=models[form.model],
-            inputs=[InputFile(key=key, size_bytes=upload.size_bytes, sha256=upload.sha256)],
-        )
-        await run_sync(_publish, backends, record)
-    return record
+    async with Upload(backends.blobs, key, backends.settings.max_upload_bytes) as upload:
+        await _receive(request, boundary, form, upload, resolve)
+        if not form.has_file:
+            raise FileMissingError("The form holds no part named file.")
+        if not upload.size_bytes:
+            raise EmptyInputError("The file is empty.")
+        await resolve()
+    return JobRecord(
+        id=job_id,
+        created_at=datetime.now(UTC),
+        request=form.request,
+        model=models[form.model],
+        inputs=[InputFile(key=key, size_bytes=upload.size_bytes, sha256=upload.sha256)],
+    )
 
 
 @asynccontextmanager
@@ -157,10 +177,25 @@ async def _receive(
                 await resolve()
 
 
-def _publish(backends: Backends, record: JobRecord) -> None:
+def _publish(backends: Backends, record: JobRecord) -> Accepted:
+    if record.key_sha256 is not None:
+        bound = backends.jobs.bind_key(record.key_sha256, record.id)
+        if bound != record.id:
+            return _replay(backends, record, bound)
     backends.jobs.create(record)
     try:
         backends.dispatcher.enqueue(record.id, 1, timeout_s=backends.settings.job_timeout_s)
     except QueueUnavailableError:
         backends.jobs.erase(record.id)  # with a tombstone: the queue may have heard, though it did not answer
         raise
+    return Accepted(record, is_replay=False)
+
+
+def _replay(backends: Backends, repeated: JobRecord, bound: str) -> Accepted:
+    try:
+        earlier = backends.jobs.load(bound)
+    except (JobNotFoundError, JobGoneError) as exc:
+        raise KeyInFlightError("The job of this Idempotency-Key is just being accepted or deleted.") from exc
+    check_same(earlier, repeated)
+    backends.jobs.discard(repeated.id)
+    return Accepted(earlier, is_replay=True)

@@ -58,6 +58,17 @@ JOB_EXAMPLE = {
 }
 
 UPLOAD_FORM = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "A name for this very upload, best a UUID: sent again with the same key and the same "
+            "parts it is answered with the job that is there already. Forgotten with the job.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+            "example": "6f0c5f6e-8c0b-4a39-a7a5-3f0c2f1d9b52",
+        }
+    ],
     "requestBody": {
         "required": True,
         "content": {
@@ -94,7 +105,7 @@ UPLOAD_FORM = {
                 "encoding": {"file": {"contentType": "application/octet-stream"}},
             }
         },
-    }
+    },
 }
 
 

@@ -53,12 +53,16 @@ JobId = Annotated[str, Depends(known_form)]
     operation_id="submit_job",
     summary="Send a scan",
     openapi_extra=UPLOAD_FORM,
-    responses=problems(400, 408, 413, 415, 422, 502, 503)
+    responses=problems(400, 408, 409, 413, 415, 422, 502, 503)
     | {
         202: answer(
             "Accepted: the scan is stored and queued.",
             JOB_EXAMPLE | {"state": "queued", "started_at": None, "attempt": 0, "progress": None},
-            {"Location": "Where the job is.", "Retry-After": "Seconds after which asking makes sense."},
+            {
+                "Location": "Where the job is.",
+                "Retry-After": "Seconds after which asking makes sense.",
+                "Idempotency-Replayed": "`true` where the key's job was there already; else absent.",
+            },
         )
     },
 )
@@ -68,9 +72,11 @@ async def submit_job(request: Request, backends: BackendsOf) -> Response:
     The parts may come in any order. The file is stored as it arrives and not looked into: what is wrong with its
     content, the job tells as its `error` later.
     """
-    record = await accept(request, backends)
-    job = await run_sync(_reader(backends).read, record.id)
+    accepted = await accept(request, backends)
+    job = await run_sync(_reader(backends).read, accepted.record.id)
     headers = {"Location": job_path(job.id), "Retry-After": str(POLL_AFTER_S)}
+    if accepted.is_replay:
+        headers["Idempotency-Replayed"] = "true"
     return _job_response(job, status=202, headers=headers)
 
 
