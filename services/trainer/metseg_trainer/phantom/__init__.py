@@ -1,12 +1,14 @@
 """Synthetic T1c-like heads with lesions of known place, shape, volume and diameter."""
 
 from metseg_trainer.phantom.anatomy import ICBM_NOTICE
+from metseg_trainer.phantom.layouts import LAYOUT_WRITERS, write_studies
 from metseg_trainer.phantom.presets import PRESETS, LesionKind, PhantomPreset
 from metseg_trainer.phantom.scan import Phantom, TrueLesion, all_axcodes, make_phantom, reoriented
 from metseg_trainer.phantom.writing import write_phantom, write_samples, write_scans
 
 __all__ = [
     "ICBM_NOTICE",
+    "LAYOUT_WRITERS",
     "PRESETS",
     "LesionKind",
     "Phantom",
@@ -18,4 +20,5 @@ __all__ = [
     "write_phantom",
     "write_samples",
     "write_scans",
+    "write_studies",
 ]

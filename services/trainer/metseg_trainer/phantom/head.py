@@ -35,11 +35,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Oedema:
-    """A dark halo in white matter: template millimetres, radius, and how dark (0 leaves all as it is)."""
+    """A dark halo in white matter: template millimetres, radius, how dark (0: not at all), around a lesion or not."""
 
     centre_mm: tuple[float, float, float]
     radius_mm: float
     darkness: float
+    has_lesion: bool = True
 
 
 def draw_look(rng: np.random.Generator, *, bare: bool) -> Look:

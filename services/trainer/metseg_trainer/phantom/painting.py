@@ -8,6 +8,7 @@ from metseg_trainer.phantom.fields import smooth_field
 from metseg_trainer.phantom.grid import ScanGrid
 from metseg_trainer.phantom.head import Look
 from metseg_trainer.phantom.presets import LesionKind
+from metseg_trainer.phantom.regions import ENHANCING, NECROSIS
 from metseg_trainer.phantom.shapes import LesionShape
 
 Box = tuple[slice, slice, slice]
@@ -15,7 +16,7 @@ Box = tuple[slice, slice, slice]
 
 def paint_lesions(
     rng: np.random.Generator, grid: ScanGrid, image: Map, shapes: list[LesionShape], look: Look
-) -> tuple[NDArray[np.uint16], list[float]]:
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8], list[float]]:
     """Blend lesions into an image, in place.
 
     Args:
@@ -26,10 +27,12 @@ def paint_lesions(
         look: Its fluid fills cysts.
 
     Returns:
-        Labels 1… in the order of `shapes`, and the brightness of each one's enhancing part. A voxel belongs
-        to a lesion that fills half of it or, for a lesion that nowhere fills so much, half of its best voxel.
+        Labels 1… in the order of `shapes`, their regions, and the brightness of each one's enhancing part. A voxel
+        belongs to a lesion that fills half of it or, for a lesion that nowhere fills so much, half of its best
+        voxel; it is necrosis where the core fills most of the lesion's share, else it enhances.
     """
     labels = np.zeros(grid.shape, np.uint16)
+    regions = np.zeros(grid.shape, np.uint8)
     enhancements: list[float] = []
     usual = rng.uniform(1.3, 2.3)
     for label, shape in enumerate(shapes, start=1):
@@ -41,9 +44,11 @@ def paint_lesions(
         depths = inner * (1 + (shape.kind is LesionKind.RING) * 0.2 * smooth_field(rng, box_shape, knots))
         part = image[box]
         part += (whole - core) * (brightness * texture) + core * depths.astype(np.float32) - whole * part
-        labels[box][whole >= min(0.5, 0.5 * float(whole.max()))] = label
+        marked = whole >= min(0.5, 0.5 * float(whole.max()))
+        labels[box][marked] = label
+        regions[box][marked] = np.where(core[marked] > 0.5 * whole[marked], NECROSIS, ENHANCING)
         enhancements.append(brightness)
-    return labels, enhancements
+    return labels, regions, enhancements
 
 
 def coverage(grid: ScanGrid, shape: LesionShape) -> tuple[Box, Map, Map]:

@@ -86,7 +86,8 @@ def draw_halos(rng: np.random.Generator, pose: Pose, shapes: list[LesionShape]) 
             halos.append(_halo(pose, shape.centre_mm, radius, rng.uniform(0.3, 1.1)))
     for _ in range(int(rng.integers(0, 4))):
         spot = rng.normal(0, 25, 3) + np.array([0, -15, 15])
-        halos.append(Oedema((spot[0], spot[1], spot[2]), rng.uniform(2, 9), rng.uniform(0.3, 1.2)))
+        dark = Oedema((spot[0], spot[1], spot[2]), rng.uniform(2, 9), rng.uniform(0.3, 1.2), has_lesion=False)
+        halos.append(dark)
     return halos
 
 

@@ -16,6 +16,7 @@ from metseg_trainer.phantom.head import Look, compose_head, draw_look
 from metseg_trainer.phantom.painting import paint_lesions
 from metseg_trainer.phantom.placement import draw_halos, draw_lesions, place_lesions
 from metseg_trainer.phantom.presets import PRESETS, LesionKind, PhantomPreset
+from metseg_trainer.phantom.regions import add_oedema
 from metseg_trainer.phantom.shapes import LesionShape, rotation
 
 
@@ -51,6 +52,7 @@ class Phantom:
     Attributes:
         scan: int16 image.
         labels: uint16, 0 outside lesions, else the lesion's label.
+        regions: uint8, 0 or a value of `metseg_trainer.phantom.regions`: necrosis, oedema, enhancing.
         truth: The lesions by label, largest first.
         seed: Makes the same phantom again together with `preset`.
         preset: Name of the preset, or "custom".
@@ -59,6 +61,7 @@ class Phantom:
 
     scan: Volume
     labels: Volume
+    regions: Volume
     truth: list[TrueLesion]
     seed: int
     preset: str
@@ -81,19 +84,21 @@ def make_phantom(seed: int, preset: str | PhantomPreset = "clinical") -> Phantom
     grid = draw_grid(rng, ranges)
     look = draw_look(rng, bare=bool(rng.random() < ranges.bare_brain_share))
     shapes = place_lesions(rng, template, grid, draw_lesions(rng, ranges, grid.spacing_mm[2]))
-    image = grid.warp(template, compose_head(rng, template, look, draw_halos(rng, grid.pose, shapes)))
-    labels, enhancements = paint_lesions(rng, grid, image, shapes, look)
+    halos = draw_halos(rng, grid.pose, shapes)
+    image = grid.warp(template, compose_head(rng, template, look, halos))
+    labels, regions, enhancements = paint_lesions(rng, grid, image, shapes, look)
+    add_oedema(regions, grid, template, halos)
     noise, bias = rng.uniform(*ranges.noise), rng.uniform(*ranges.bias)
     white = float(np.exp(rng.uniform(*np.log(ranges.white))))
     values = _scanned(rng, image, grid, noise=noise, bias=bias)
     stored = np.rint(np.minimum(values * np.float32(white), 32000)).astype(np.int16)
     affine = _affine(rng, grid, ranges)
     codes = _axes(rng, ranges)
-    scan = reoriented(Volume(stored, affine), codes)
+    scan, numbered, parts = (reoriented(Volume(array, affine), codes) for array in (stored, labels, regions))
     truth = _truth(grid, Volume(labels, affine), shapes, enhancements)
     settings = _settings(grid, look, noise=noise, bias=bias, stored_axes=codes)
     name = preset if isinstance(preset, str) else "custom"
-    return Phantom(scan, reoriented(Volume(labels, affine), codes), truth, seed, name, settings)
+    return Phantom(scan, numbered, parts, truth, seed, name, settings)
 
 
 def reoriented(volume: Volume, axcodes: str) -> Volume:

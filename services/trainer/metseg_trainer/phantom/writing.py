@@ -54,7 +54,7 @@ def write_scans(
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "NOTICE.txt").write_text(ICBM_NOTICE, encoding="utf-8")
     paths = []
-    for path in _each(partial(_write_one, folder, seed, preset), count, workers):
+    for path in each_number(partial(_write_one, folder, seed, preset), count, workers):
         paths.append(path)
         if on_scan is not None:
             on_scan(path)
@@ -130,7 +130,8 @@ def _squared(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(picture, [(n // 2, n - n // 2) for n in spare])
 
 
-def _each(write: Callable[[int], Path], count: int, workers: int) -> Iterator[Path]:
+def each_number(write: Callable[[int], Path], count: int, workers: int) -> Iterator[Path]:
+    """Write the scans 1 to `count`, in that order, in one process or several."""
     numbers = range(1, count + 1)
     if workers <= 1:
         yield from map(write, numbers)
