@@ -9,6 +9,7 @@ import pytest
 from metseg.card import Preprocessing
 from metseg.picture import write_picture
 from metseg_trainer.augment import Augmentation, Frame
+from metseg_trainer.choices import Precision
 from metseg_trainer.recipes import Recipe, Source, Stage
 from metseg_trainer.shares import Share
 from metseg_trainer.sources import Places
@@ -62,7 +63,7 @@ def tiny_recipe(write_cases: WriteCases, tmp_path: Path) -> tuple[Recipe, Places
         augmentation=Augmentation(rotation_degrees=10.0, noise=0.02),
         preprocessing=Preprocessing(size=64),
         batch=4,
-        mixed_precision=False,
+        precision=Precision.FLOAT32,
         validate_every=1,
     )
     places = Places(tmp_path / "data", tmp_path / "phantoms", tmp_path / "splits", tmp_path / "cache")

@@ -1,6 +1,8 @@
 """A training run's state after an epoch: all that the next epoch depends on, in one file without pickles."""
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,28 +15,63 @@ from metseg.errors import InputError
 Row = dict[str, float]
 """One epoch in the log."""
 
+Array = np.ndarray[Any, Any]
+
 
 @dataclass
 class Progress:
     """How far a run has come; stored with its weights.
 
     Attributes:
-        epoch: Epochs that are done.
+        epoch: The recipe's epochs that are behind; those that early stopping left out count too.
         best: Best validation score of the current stage.
-        rows: One for each epoch done.
+        best_epoch: The epoch that had it.
+        waited: Validations since then.
+        end: How the last stage that is over ended.
+        rows: One for each epoch run.
     """
 
     epoch: int = 0
     best: float = -1.0
+    best_epoch: int = 0
+    waited: int = 0
+    end: str | None = None
     rows: list[Row] = field(default_factory=list)
 
+    def begin_stage(self) -> None:
+        """Forget scores: at another resolution they tell nothing."""
+        self.best, self.best_epoch, self.waited = -1.0, 0, 0
 
-def state_of(model: keras.Model) -> list[np.ndarray[Any, Any]]:
-    """Return the values of all variables that decide the next step: weights, random states and optimizer."""
-    return [keras.ops.convert_to_numpy(variable.value) for variable in _variables(model)]
+    def note_score(self, score: float) -> bool:
+        """Take down the score of the current epoch, and say whether it is the best of its stage."""
+        if score > self.best:
+            self.best, self.best_epoch, self.waited = score, self.epoch, 0
+            return True
+        self.waited += 1
+        return False
 
 
-def restore_state(model: keras.Model, state: list[np.ndarray[Any, Any]], *, network_alone: bool = False) -> None:
+@dataclass
+class State:
+    """Values of everything that decides the next step.
+
+    Attributes:
+        network: Weights and random states of the network.
+        optimizer: Variables of the optimizer, with its place in the schedule.
+        average: The running mean of the weights; empty where none is kept.
+    """
+
+    network: list[Array] = field(default_factory=list)
+    optimizer: list[Array] = field(default_factory=list)
+    average: list[Array] = field(default_factory=list)
+
+
+def state_of(model: keras.Model, average: Sequence[Array] = ()) -> State:
+    """Read off the state of a compiled model."""
+    return State(_values(_network_variables(model)), _values(model.optimizer.variables), list(average))
+
+
+def restore_state(model: keras.Model, state: State, *, network_alone: bool = False) -> None:
     """Take over what `state_of` returned, from a model of the same network at any input size.
 
     Args:
@@ -43,34 +80,56 @@ def restore_state(model: keras.Model, state: list[np.ndarray[Any, Any]], *, netw
         network_alone: Leave the optimizer as it is.
 
     Raises:
-        InputError: The state belongs to another network.
+        InputError: The state belongs to another network, or its optimizer to another one.
     """
-    variables = _variables(model)
-    if [tuple(variable.shape) for variable in variables] != [values.shape for values in state]:
-        raise InputError(f"The checkpoint holds another network than {model.name} of this recipe.")
-    wanted = len(variables) - (len(model.optimizer.variables) if network_alone else 0)
-    for variable, values in zip(variables[:wanted], state[:wanted], strict=True):
-        variable.assign(values)
+    _assign(_network_variables(model), state.network, f"another network than {model.name}")
+    if not network_alone:
+        _assign(model.optimizer.variables, state.optimizer, "another optimizer or precision than the one")
 
 
-def write_checkpoint(path: Path, state: list[np.ndarray[Any, Any]], progress: Progress) -> None:
+def write_checkpoint(path: Path, state: State, progress: Progress) -> None:
     """Replace the checkpoint as a whole, so that a stop at any moment leaves the old or the new one."""
     unfinished = path.with_name(f".{path.name}")
-    arrays: dict[str, Any] = {f"v{index}": values for index, values in enumerate(state)}
+    arrays: dict[str, Any] = {
+        f"{kind}{index}": values for kind, many in vars(state).items() for index, values in enumerate(many)
+    }
     arrays["about"] = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
     with unfinished.open("wb") as file:
         np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
     unfinished.replace(path)
 
 
-def read_checkpoint(path: Path) -> tuple[list[np.ndarray[Any, Any]], Progress]:
-    """Read what `write_checkpoint` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        about = json.loads(stored["about"].tobytes())
-        return [stored[f"v{index}"] for index in range(len(stored.files) - 1)], Progress(**about)
+def read_checkpoint(path: Path) -> tuple[State, Progress]:
+    """Read what `write_checkpoint` wrote.
+
+    Raises:
+        InputError: The file is no checkpoint.
+    """
+    state = State()
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            progress = Progress(**json.loads(stored["about"].tobytes()))
+            for kind, values in vars(state).items():
+                count = sum(name.startswith(kind) for name in stored.files)
+                values += [stored[f"{kind}{index}"] for index in range(count)]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InputError(f"{path} is no checkpoint of this version of the trainer.") from exc
+    return state, progress
 
 
-def _variables(model: keras.Model) -> list[Any]:
+def _network_variables(model: keras.Model) -> list[Any]:
     metrics = {id(variable) for variable in model.metrics_variables}
-    own = [variable for variable in model.variables if id(variable) not in metrics]
-    return [*own, *model.optimizer.variables]
+    return [variable for variable in model.variables if id(variable) not in metrics]
+
+
+def _values(variables: Sequence[Any]) -> list[Array]:
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[Array], what: str) -> None:
+    if [tuple(variable.shape) for variable in variables] != [one.shape for one in values]:
+        raise InputError(f"The checkpoint holds {what} of this recipe.")
+    for variable, one in zip(variables, values, strict=True):
+        variable.assign(one)

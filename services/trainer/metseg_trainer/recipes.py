@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 from metseg.card import Preprocessing
+from metseg.errors import RequestError
 from metseg_trainer.augment import Augmentation, Frame
+from metseg_trainer.choices import LossKind, OptimizerKind, Precision
 from metseg_trainer.datasets import Target
 from metseg_trainer.shares import Share
 
@@ -64,12 +67,14 @@ class Stage:
         shares: How much of each epoch comes from which source.
         fresh_rate: Begin with a new optimizer at this rate, taken to zero by the stage's own cosine; None goes on
             with the recipe's.
+        frozen_encoder: Train the decoder alone; for networks whose encoder came trained.
     """
 
     epochs: int
     frame: Frame
     shares: dict[str, Share]
     fresh_rate: float | None = None
+    frozen_encoder: bool = False
 
     @property
     def slices(self) -> int:
@@ -99,14 +104,24 @@ class Recipe:
         augmentation: How strongly slices are changed.
         phantoms: Synthetic sets by purpose: `train`, `validation` (the operating point is chosen there), `test`.
         preprocessing: As in the model card.
+        classes: 1 for lesion against the rest; more for a softmax over the background and the target's classes.
+        encoder_weights: Where a pre-trained encoder's weights come from: `imagenet` or a file; None is nowhere.
         batch: Slices a step.
+        loss: What is minimised.
+        optimizer: How it steps.
         learning_rate: Highest rate, reached after the warm-up; a cosine takes it to zero.
         warmup_fraction: Share of all steps.
         weight_decay: Of AdamW.
         cross_entropy_weight: Against the Dice loss.
-        mixed_precision: Compute in bfloat16; variables stay float32.
+        average: Of the running mean of the weights, what each epoch keeps of the mean before it; the mean is then
+            validated and kept instead of the weights. 0 is no mean.
+        precision: What layers compute in.
         seed: Of everything random.
         validate_every: Epochs between looks at the validation slices.
+        patience: Looks without a better score after which a stage ends early; None runs all its epochs.
+
+    Raises:
+        RequestError: A value is out of its range, or a stage freezes or thaws the encoder without a `fresh_rate`.
     """
 
     name: str
@@ -117,14 +132,31 @@ class Recipe:
     augmentation: Augmentation
     phantoms: dict[str, PhantomSet] = field(default_factory=dict)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    classes: int = 1
+    encoder_weights: str | None = None
     batch: int = 8
+    loss: LossKind = LossKind.DICE_CROSS_ENTROPY
+    optimizer: OptimizerKind = OptimizerKind.ADAMW
     learning_rate: float = 2e-3
     warmup_fraction: float = 0.05
     weight_decay: float = 1e-2
     cross_entropy_weight: float = 1.0
-    mixed_precision: bool = True
+    average: float = 0.0
+    precision: Precision = Precision.AUTO
     seed: int = 20_240_601
     validate_every: int = 2
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.classes < 1 or self.validate_every < 1 or (self.patience or 1) < 1:
+            raise RequestError("Batch, classes, validate_every and patience count from 1.")
+        if not self.learning_rate > 0:
+            raise RequestError(f"The learning rate must be above 0, got {self.learning_rate}.")
+        if not 0 <= self.average < 1:
+            raise RequestError(f"The mean of the weights keeps from 0 to below 1, got {self.average}.")
+        for before, stage in pairwise(self.stages):
+            if before.frozen_encoder != stage.frozen_encoder and stage.fresh_rate is None:
+                raise RequestError("A stage that freezes or thaws the encoder needs a fresh_rate.")
 
     @property
     def epochs(self) -> int:
@@ -139,6 +171,16 @@ class Recipe:
     def steps_of(self, stage: Stage) -> int:
         """Optimizer steps of one stage."""
         return stage.epochs * (stage.slices // self.batch)
+
+    def steps_before(self, number: int) -> int:
+        """Step of its cosine at which a stage begins: the recipe's cosine, or the stage's own."""
+        if self.stages[number].fresh_rate is not None:
+            return 0
+        return sum(self.steps_of(stage) for stage in self.stages[:number] if stage.fresh_rate is None)
+
+    def epochs_through(self, number: int) -> int:
+        """Epochs of a stage and of all before it."""
+        return sum(stage.epochs for stage in self.stages[: number + 1])
 
 
 STRONG = Augmentation(

@@ -1,26 +1,21 @@
 """Where a training run leaves what it made."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from metseg.errors import InputError
-from metseg_trainer.checkpoints import Progress
 from metseg_trainer.recipes import Recipe
-from metseg_trainer.software import software_versions
-
-_RECIPE = TypeAdapter(Recipe)
+from metseg_trainer.run_record import read_record
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """The names inside a run's folder.
 
-        run.json          what was asked, with which software, and how it ended
+        run.json          everything that made the run, and how it ended; see `metseg_trainer.run_record`
         log.csv           one line an epoch
         curves.png        the same as a picture
+        tensorboard/      the same for TensorBoard, where the backend is TensorFlow
         checkpoint.npz    everything the next epoch needs, replaced as a whole
         best.weights.h5   the weights with the best validation score of the last stage
         last.weights.h5   the weights after the last epoch
@@ -46,6 +41,11 @@ class RunFolder:
     def curves(self) -> Path:
         """The log as a picture."""
         return self.path / "curves.png"
+
+    @property
+    def events(self) -> Path:
+        """The log for TensorBoard."""
+        return self.path / "tensorboard"
 
     @property
     def checkpoint(self) -> Path:
@@ -79,23 +79,10 @@ class RunFolder:
                 return path
         raise InputError(f"{self.path} holds no weights; has this run reached a validation?")
 
-    def write_about(self, recipe: Recipe, *, ended: Progress | None) -> None:
-        """Write `run.json`; `ended` is None as long as the run goes on."""
-        about = {
-            "recipe": _RECIPE.dump_python(recipe, mode="json"),
-            "software": software_versions(),
-            "epochs_done": None if ended is None else ended.epoch,
-            "best_validation_dice": None if ended is None else ended.best,
-        }
-        self.about.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-
     def read_recipe(self) -> Recipe:
         """Read the recipe of the run.
 
         Raises:
             InputError: The folder holds no run.
         """
-        try:
-            return _RECIPE.validate_python(json.loads(self.about.read_text(encoding="utf-8"))["recipe"])
-        except (OSError, ValueError, KeyError, ValidationError) as exc:
-            raise InputError(f"{self.path} holds no training run.") from exc
+        return read_record(self.about).recipe

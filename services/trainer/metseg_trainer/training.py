@@ -1,159 +1,217 @@
 """Training by a recipe: resumable after every epoch, everything it makes in one folder (`RunFolder`)."""
 
-import sys
+import math
 import time
-from typing import Any
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from metseg.errors import InputError
-from metseg_trainer.checkpoints import Progress, Row, read_checkpoint, restore_state, state_of, write_checkpoint
+from metseg.errors import InputError, RequestError
+from metseg_trainer.averaging import WeightAverage
+from metseg_trainer.checkpoints import Progress, Row, State, read_checkpoint, state_of, write_checkpoint
 from metseg_trainer.curves import draw_curves, write_log
-from metseg_trainer.losses import DiceCrossEntropy, dice_at_half
-from metseg_trainer.networks.presets import build_network
+from metseg_trainer.devices import Hardware, computing_in, resolve_precision, sharing_scope
+from metseg_trainer.epoch_bar import EpochBar, tell_epoch
+from metseg_trainer.learning import Learner, build_learner
+from metseg_trainer.losses import dice_at_half
 from metseg_trainer.pipeline import Batch, Pool, SliceDataset, unchanged_slices
 from metseg_trainer.recipes import Recipe, Stage
 from metseg_trainer.run_folder import RunFolder
+from metseg_trainer.run_record import (
+    RunRecord,
+    Start,
+    describe_data,
+    describe_progress,
+    describe_start,
+    expect_same_run,
+    read_record,
+    write_record,
+)
 from metseg_trainer.sources import Places, load_pool
+from metseg_trainer.tensorboard import write_events
+
+ANY_HARDWARE = Hardware()
 
 
-def fit(recipe: Recipe, places: Places, folder: RunFolder, *, resume: bool = False) -> Progress:
-    """Train until the recipe's last epoch.
+def fit(
+    recipe: Recipe,
+    places: Places,
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    hardware: Hardware = ANY_HARDWARE,
+) -> Progress:
+    """Train until the recipe's last epoch, or until its stages have stopped early.
 
     Args:
         recipe: All choices of the run.
         places: Where the data is.
         folder: The run's folder, made if missing.
-        resume: Go on from `checkpoint.npz` where there is one; the result equals that of an unbroken run.
+        resume: Go on from `checkpoint.npz` where there is one; on the same machine the result equals that of an
+            unbroken run bit for bit.
+        hardware: What to compute on.
 
     Raises:
-        InputError: The folder holds a run and `resume` is not set, or its checkpoint belongs to another network.
+        InputError: The folder holds a run and `resume` is not set, or the run was begun with another recipe, other
+            cases or another network.
+        RequestError: The devices cannot be used so, or the loss is no longer a number.
     """
     if folder.checkpoint.exists() and not resume:
         raise InputError(f"{folder.path} holds a run already; resume it or name another folder.")
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write_about(recipe, ended=None)
+    state, progress = State(), Progress()
+    if folder.checkpoint.exists():
+        state, progress = read_checkpoint(folder.checkpoint)
+    record = _begin_record(recipe, places, folder, describe_start(hardware, progress.epoch))
     keras.utils.set_random_seed(recipe.seed)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.mixed_precision else "float32")
-    try:
-        progress = _run_stages(recipe, places, folder)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    folder.write_about(recipe, ended=progress)
-    return progress
+    with computing_in(record.precision):
+        return _Trainer(record, places, folder, hardware).run(state, progress)
 
 
-def _run_stages(recipe: Recipe, places: Places, folder: RunFolder) -> Progress:
-    trainer = _Trainer(recipe, places, folder)
-    first = 0
-    for stage in recipe.stages:
-        if trainer.progress.epoch < first + stage.epochs:
-            trainer.run(stage, until=first + stage.epochs)
-        first += stage.epochs
-    return trainer.progress
+def _begin_record(recipe: Recipe, places: Places, folder: RunFolder, start: Start) -> RunRecord:
+    """Write the record of a new run, or add a start to that of a run that goes on."""
+    record = RunRecord(recipe, resolve_precision(recipe.precision), describe_data(recipe, places), (start,))
+    if folder.checkpoint.exists():
+        before = read_record(folder.about)
+        expect_same_run(before, record)
+        record = replace(before, starts=(*before.starts, start))
+    write_record(folder.about, record)
+    return record
+
+
+@dataclass(frozen=True, eq=False)
+class _StageData:
+    """What a stage learns from and is looked at with; validation by name of the source."""
+
+    train: list[Pool]
+    validation: dict[str, Batch]
 
 
 class _Trainer:
-    """One run: the network of the current stage and what passes from epoch to epoch."""
+    """One run: what passes from stage to stage and from epoch to epoch."""
 
-    def __init__(self, recipe: Recipe, places: Places, folder: RunFolder) -> None:
-        self._recipe = recipe
+    def __init__(self, record: RunRecord, places: Places, folder: RunFolder, hardware: Hardware) -> None:
+        self._record = record
+        self._recipe = record.recipe
         self._places = places
         self._folder = folder
-        self._state: list[np.ndarray[Any, Any]] = []
-        self.progress = Progress()
-        if folder.checkpoint.exists():
-            self._state, self.progress = read_checkpoint(folder.checkpoint)
+        self._hardware = hardware
 
-    def run(self, stage: Stage, *, until: int) -> None:
-        """Train the epochs of one stage that are not done yet."""
+    def run(self, state: State, progress: Progress) -> Progress:
+        """Run the stages that are not over yet, from a state that is empty for a new run."""
+        self._state, self._progress = state, progress
+        self._average = WeightAverage(self._recipe.average, state.average)
+        for number in range(len(self._recipe.stages)):
+            if progress.epoch < self._recipe.epochs_through(number):
+                self._run_stage(number)
+        return progress
+
+    def _run_stage(self, number: int) -> None:
+        recipe, progress, until = self._recipe, self._progress, self._recipe.epochs_through(number)
+        stage = recipe.stages[number]
+        begins = progress.epoch == until - stage.epochs
+        data = self._load(stage)
+        learner = self._make_learner(number, begins)
+        if begins:
+            progress.begin_stage()
+            self._average.forget()
+        while progress.epoch < until:
+            started = time.perf_counter()
+            row = self._train_epoch(learner, stage, data.train)
+            self._average.update(learner.network)
+            if progress.epoch == recipe.epochs or progress.epoch % recipe.validate_every == 0:
+                self._validate(learner, data.validation, row)
+            progress.end = "all epochs are done"
+            if recipe.patience is not None and progress.waited >= recipe.patience:
+                progress.end = f"no better score in {progress.waited} validations, after epoch {progress.epoch}"
+                progress.epoch = until
+            row["seconds"] = round(time.perf_counter() - started, 1)
+            self._keep(learner, row)
+
+    def _load(self, stage: Stage) -> _StageData:
         recipe = self._recipe
         train = [
             load_pool(source, stage.shares[source.name], self._places, recipe.preprocessing, part="train")
             for source in recipe.sources
             if source.name in stage.shares
         ]
+        watched = [source for source in recipe.sources if source.validation.slices]
         kept = [
             load_pool(source, source.validation, self._places, recipe.preprocessing, part="validation")
-            for source in recipe.sources
-            if source.validation.slices
+            for source in watched
         ]
-        validation = unchanged_slices(kept, stage.frame)
-        model = compile_network(recipe, stage)
-        begins = self.progress.epoch == until - stage.epochs
-        if self._state:
-            restore_state(model, self._state, network_alone=begins and stage.fresh_rate is not None)
-        if begins:
-            self.progress.best = -1.0  # scores at another resolution tell nothing here
-        while self.progress.epoch < until:
-            self._run_epoch(model, stage, train, validation)
+        names = [source.name for source in watched]
+        return _StageData(train, dict(zip(names, unchanged_slices(kept, stage.frame), strict=True)))
 
-    def _run_epoch(self, model: keras.Model, stage: Stage, train: list[Pool], validation: list[Batch]) -> None:
-        recipe, epoch, started = self._recipe, self.progress.epoch, time.perf_counter()
+    def _make_learner(self, number: int, begins: bool) -> Learner:
+        recipe, stage = self._recipe, self._recipe.stages[number]
+        scope = sharing_scope(self._hardware, recipe.batch)
+        with scope or nullcontext():
+            learner = build_learner(recipe, stage, share_statistics=scope is not None)
+            if self._state.network:
+                learner.take_over(
+                    self._state,
+                    recipe.steps_before(number) if begins else None,
+                    network_alone=begins and stage.fresh_rate is not None,
+                )
+        return learner
+
+    def _train_epoch(self, learner: Learner, stage: Stage, pools: list[Pool]) -> Row:
+        recipe, progress = self._recipe, self._progress
+        epoch = progress.epoch
         batches = SliceDataset(
-            train,
+            pools,
             batch=recipe.batch,
             frame=stage.frame,
             strength=recipe.augmentation,
             seed=recipe.seed,
             epoch=epoch,
         )
-        history = model.fit(
-            batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=1 if sys.stdout.isatty() else 2
+        bar = EpochBar(epoch + 1, recipe.epochs, len(batches))
+        history = learner.model.fit(
+            batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[bar]
         )
+        progress.epoch = epoch + 1
         row = {"epoch": float(epoch + 1), **{name: values[-1] for name, values in history.history.items()}}
-        row["learning_rate"] = float(model.optimizer.learning_rate)
-        self.progress.epoch = epoch + 1
-        last = epoch + 1 == recipe.epochs
-        if last or (epoch + 1) % recipe.validate_every == 0:
-            self._validate(model, validation, row)
-        row["seconds"] = round(time.perf_counter() - started, 1)
-        self.progress.rows.append(row)
-        self._state = state_of(model)
-        write_checkpoint(self._folder.checkpoint, self._state, self.progress)
-        write_log(self._folder.log, self.progress.rows)
-        draw_curves(self._folder.curves, self.progress.rows)
-        if last:
-            model.save_weights(self._folder.last)
+        if not math.isfinite(row["loss"]):
+            raise RequestError(
+                f"The loss of epoch {epoch + 1} is {row['loss']}: try a lower learning rate, or float32."
+            )
+        row["learning_rate"] = float(learner.model.optimizer.learning_rate)
+        return row
 
-    def _validate(self, model: keras.Model, validation: list[Batch], row: Row) -> None:
-        names = [source.name for source in self._recipe.sources if source.validation.slices]
-        for name, (slices, masks) in zip(names, validation, strict=True):
-            found = model.predict(slices, batch_size=self._recipe.batch, verbose=0)
-            row[f"validation_{name}"] = float(np.mean(keras.ops.convert_to_numpy(dice_at_half(masks, found))))
-        if not names:
-            return
-        score = row[f"validation_{names[0]}"]
-        if score > self.progress.best:
-            self.progress.best = score
-            model.save_weights(self._folder.best)
+    def _validate(self, learner: Learner, validation: dict[str, Batch], row: Row) -> None:
+        scores = []
+        with self._average.in_place(learner.network):
+            for name, (slices, masks) in validation.items():
+                found = learner.probability(slices, self._recipe.batch)
+                scores.append(float(np.mean(keras.ops.convert_to_numpy(dice_at_half(masks, found)))))
+                row[f"validation_{name}"] = scores[-1]
+            if scores and self._progress.note_score(scores[0]):
+                _save_weights(learner.network, self._folder.best)
 
-
-def compile_network(recipe: Recipe, stage: Stage) -> keras.Model:
-    """Build the network for a stage's frame, with AdamW and the learning rate that the stage follows.
-
-    That is one warm-up and cosine over all stages, or the stage's own cosine (`Stage.fresh_rate`).
-
-    Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2; the cosine falls to zero.
-    """
-    model = build_network(recipe.network, recipe.preset, stage.frame.size)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            _learning_rate(recipe, stage), weight_decay=recipe.weight_decay, clipnorm=1.0
-        ),
-        loss=DiceCrossEntropy(recipe.cross_entropy_weight),
-        metrics=[dice_at_half],
-    )
-    model.optimizer.build(model.trainable_variables)
-    return model
+    def _keep(self, learner: Learner, row: Row) -> None:
+        """Write down all that an epoch has made; the checkpoint first, for all else follows from it."""
+        progress, folder = self._progress, self._folder
+        progress.rows.append(row)
+        over = progress.epoch == self._recipe.epochs
+        self._state = state_of(learner.model, self._average.values)
+        write_checkpoint(folder.checkpoint, self._state, progress)
+        write_log(folder.log, progress.rows)
+        write_events(folder.events, row)
+        draw_curves(folder.curves, progress.rows)
+        if over:
+            with self._average.in_place(learner.network):
+                _save_weights(learner.network, folder.last)
+        write_record(folder.about, replace(self._record, **describe_progress(progress, over=over)))
+        tell_epoch(row, self._recipe.epochs)
 
 
-def _learning_rate(recipe: Recipe, stage: Stage) -> keras.optimizers.schedules.LearningRateSchedule:
-    if stage.fresh_rate is not None:
-        return keras.optimizers.schedules.CosineDecay(stage.fresh_rate, recipe.steps_of(stage))
-    warmup = max(round(recipe.warmup_fraction * recipe.steps), 1)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(recipe.steps - warmup, 1), warmup_target=recipe.learning_rate, warmup_steps=warmup
-    )
+def _save_weights(network: keras.Model, path: Path) -> None:
+    """Write a network's weights; the file appears whole."""
+    unfinished = path.with_name(f".{path.name}")
+    network.save_weights(unfinished)
+    unfinished.replace(path)

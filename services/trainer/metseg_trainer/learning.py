@@ -1,0 +1,118 @@
+"""A network made ready to learn: with its loss, its optimizer and the learning rate that a stage follows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from metseg_trainer.checkpoints import State, restore_state
+from metseg_trainer.choices import LossKind, OptimizerKind
+from metseg_trainer.losses import (
+    CrossEntropy,
+    DeepSupervision,
+    DiceCrossEntropy,
+    FocalTversky,
+    dice_at_half,
+    lesion_probability,
+)
+from metseg_trainer.networks.presets import build_network, supervised
+from metseg_trainer.recipes import Recipe, Stage
+
+_CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """A network in its two forms, over the same layers.
+
+    Attributes:
+        network: As it is served.
+        model: As it is trained, compiled; its output may hold several heads.
+    """
+
+    network: keras.Model
+    model: keras.Model
+
+    def probability(self, slices: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
+        """Return the served network's probability of lesion, (n, w, h, 1), for slices (n, w, h, 3)."""
+        found = self.network.predict(slices, batch_size=batch, verbose=0)
+        return np.asarray(keras.ops.convert_to_numpy(lesion_probability(found)), dtype=np.float32)
+
+    def take_over(self, state: State, begins_at: int | None, *, network_alone: bool) -> None:
+        """Go on from an earlier state.
+
+        Args:
+            state: Of a learner of the same recipe.
+            begins_at: Step of the schedule at which a stage begins; None goes on where the state was.
+            network_alone: Keep the own, fresh optimizer.
+        """
+        restore_state(self.model, state, network_alone=network_alone)
+        if begins_at is not None:
+            _inner(self.model.optimizer).iterations.assign(begins_at)
+
+
+def build_learner(recipe: Recipe, stage: Stage, *, share_statistics: bool = False) -> Learner:
+    """Build the network for a stage's frame, ready to learn.
+
+    The learning rate is one warm-up and cosine over all stages, or the stage's own cosine (`Stage.fresh_rate`).
+
+    Args:
+        recipe: Names network, loss and optimizer.
+        stage: One of the recipe's.
+        share_statistics: Let batch norm see the whole batch where several devices share it.
+    """
+    network = build_network(recipe.network, recipe.preset, stage.frame.size, classes=recipe.classes)
+    for layer in _layers(network) if share_statistics else ():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+    model, heads = supervised(network)
+    loss = make_loss(recipe)
+    watched = keras.metrics.MeanMetricWrapper(dice_at_half, name=dice_at_half.__name__, heads=heads)
+    model.compile(
+        optimizer=_make_optimizer(recipe, stage),
+        loss=loss if heads == 1 else DeepSupervision(loss, heads),
+        metrics=[watched],
+    )
+    model.optimizer.build(model.trainable_variables)
+    return Learner(network, model)
+
+
+def make_loss(recipe: Recipe) -> keras.losses.Loss:
+    """Make the loss that a recipe names."""
+    if recipe.loss is LossKind.CROSS_ENTROPY:
+        return CrossEntropy()
+    if recipe.loss is LossKind.FOCAL_TVERSKY:
+        return FocalTversky()
+    return DiceCrossEntropy(recipe.cross_entropy_weight)
+
+
+def _make_optimizer(recipe: Recipe, stage: Stage) -> keras.optimizers.Optimizer:
+    rate = _learning_rate(recipe, stage)
+    if recipe.optimizer is OptimizerKind.ADAM:
+        return keras.optimizers.Adam(rate, clipnorm=_CLIP_NORM)
+    return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=_CLIP_NORM)
+
+
+def _learning_rate(recipe: Recipe, stage: Stage) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Make the schedule; Loshchilov & Hutter, "SGDR", ICLR 2017, equation 5, without restarts."""
+    if stage.fresh_rate is not None:
+        return keras.optimizers.schedules.CosineDecay(stage.fresh_rate, max(recipe.steps_of(stage), 1))
+    warmup = max(round(recipe.warmup_fraction * recipe.steps), 1)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(recipe.steps - warmup, 1), warmup_target=recipe.learning_rate, warmup_steps=warmup
+    )
+
+
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Unwrap the loss scaling of float16."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
