@@ -35,7 +35,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Oedema:
-    """A dark halo in white matter: template millimetres, radius, how dark (0: not at all), around a lesion or not."""
+    """A dark halo in white matter: template millimetres, radius, how dark (0 is not at all), lesion or not."""
 
     centre_mm: tuple[float, float, float]
     radius_mm: float

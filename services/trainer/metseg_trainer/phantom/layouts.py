@@ -186,8 +186,7 @@ def _on_png_spacing(volume: Volume) -> NDArray[np.float32]:
     array = upright.array.astype(np.float32)
     for axis, (now, wanted) in enumerate(zip(upright.spacing_mm, BRAINMETSHARE_SPACING_MM, strict=True)):
         count = int(array.shape[axis] * now / wanted)
-        positions: NDArray[np.float64] = np.arange(count) * (wanted / now)
-        array = interpolated(array, axis, positions)
+        array = interpolated(array, axis, np.asarray(np.arange(count) * wanted / now, dtype=np.float64))
     return array
 
 
