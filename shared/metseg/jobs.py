@@ -212,7 +212,10 @@ class SourceInfo(Schema):
 
 
 class Report(Schema):
-    """`report.json`: the measurements with all that is needed to understand them."""
+    """`report.json`: the measurements with all that is needed to understand them.
+
+    `disease_notice` is `ModelCard.disease_notice`, empty in reports of before it was there.
+    """
 
     schema_version: Literal[1] = 1
     research_use: str = RESEARCH_USE_ONLY
@@ -220,6 +223,7 @@ class Report(Schema):
     created_at: AwareDatetime
     model: ModelRef
     trained_on: list[str]
+    disease_notice: str = ""
     threshold: float
     source: SourceInfo
     lesion_count: int = Field(ge=0)

@@ -9,9 +9,10 @@ import keras
 from metseg.card import ModelCard, Score, TrainingData
 from metseg_trainer.evaluation import OperatingPoint
 from metseg_trainer.folding import count_gflop
-from metseg_trainer.recipes import Recipe
+from metseg_trainer.manifest import build_manifest
+from metseg_trainer.recipes import Recipe, Source
 from metseg_trainer.software import software_versions
-from metseg_trainer.sources import Places, cases_of
+from metseg_trainer.sources import Places
 from metseg_trainer.splits import split_digest
 
 WEIGHTS_LICENCE = "CC BY 4.0, with the attributions of the training data"
@@ -70,17 +71,24 @@ def make_card(
 
 
 def describe_training_data(recipe: Recipe, places: Places) -> list[TrainingData]:
-    """Name each source with its terms, the number of training cases and the split's digest."""
-    return [
-        TrainingData(
-            name=source.terms.title,
-            licence=source.terms.licence,
-            attribution=source.terms.attribution,
-            cases=len(cases_of(source, places, "train")),
-            split_sha256=None if source.split is None else split_digest(_split_path(places, source.split)),
-        )
-        for source in recipe.sources
-    ]
+    """Name each source with its terms, its lesions, the number of training cases and the digests of its files."""
+    return [_describe_source(source, places) for source in recipe.sources]
+
+
+def _describe_source(source: Source, places: Places) -> TrainingData:
+    manifest = build_manifest(source, places)
+    return TrainingData(
+        name=source.terms.title,
+        licence=source.terms.licence,
+        attribution=source.terms.attribution,
+        cases=sum(case.part == "train" for case in manifest.cases),
+        split_sha256=None if source.split is None else split_digest(_split_path(places, source.split)),
+        disease=manifest.disease,
+        sequence=manifest.sequence,
+        layout=manifest.layout,
+        target=manifest.target,
+        manifest_sha256=manifest.digest,
+    )
 
 
 def _split_path(places: Places, name: str) -> Path:
