@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import pytest
 from phantoms import card
 
-from metseg.card import CARD_PATH, ModelCard
+from metseg.card import CARD_PATH, Clahe, ModelCard
 from metseg.errors import CardError, SettingsError, UnknownModelError
 from metseg.models import ModelLibrary
 from metseg.settings import EnvSettings
+
+SHIPPED = sorted((Path(__file__).parents[2] / "models" / "weights").glob("*.card.json"))
 
 
 def exported(root, version=1, name="attention_unet"):
@@ -22,6 +26,40 @@ def test_the_digest_changes_with_what_decides_a_result_and_with_nothing_else():
     assert card().digest == card(intended_use="something else").digest
     assert card().digest != card(threshold=0.4).digest
     assert card().digest != card(weights_sha256="1" * 64).digest
+
+
+def test_what_a_card_gained_later_leaves_the_digest_of_older_ones_alone():
+    assert "clahe" not in str(card().model_dump(exclude_none=True))
+    assert card().digest == "0b54801ea9958c6703c7ec4168e0343900851f7cbfb526ac27ca730a3980b424"
+    equalised = card().preprocessing.model_copy(update={"clahe": Clahe()})
+    assert card().digest != card(preprocessing=equalised).digest
+
+
+def trained_on(*diseases):
+    data = {"name": "x", "licence": "x", "attribution": "x", "cases": 1}
+    return card(training_data=[data if disease is None else data | {"disease": disease} for disease in diseases])
+
+
+@pytest.mark.parametrize(
+    ("diseases", "notice"),
+    [
+        (["glioma"], "Trained on: glioma (not metastases)."),
+        (["glioma, meningioma", "synthetic"], "Trained on: glioma, meningioma, synthetic (not metastases)."),
+        (["metastasis", "synthetic"], "Trained on: metastasis, synthetic."),
+        (["Brain metastases"], "Trained on: Brain metastases."),
+        ([None], "Trained on: the disease is not stated."),
+        ([], "Trained on: the disease is not stated."),
+        (["glioma", None], "Trained on: glioma, not stated (metastases are not named)."),
+    ],
+)
+def test_a_card_says_in_one_line_which_disease_the_model_knows(diseases, notice):
+    assert trained_on(*diseases).disease_notice == notice
+    assert trained_on(*diseases).knows_metastases == ("(" not in notice and "not stated" not in notice)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_the_shipped_cards_can_be_read(path):
+    assert ModelCard.read(path).disease_notice.startswith("Trained on: ")
 
 
 @pytest.mark.parametrize("change", [{"threshold": 1.5}, {"name": "../x"}, {"version": 0}, {"weights_sha256": "x"}])

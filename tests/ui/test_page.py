@@ -16,7 +16,8 @@ from metseg_ui.wording import BANNER, NO_MILLIMETRES, plain
 
 CARD = card(
     threshold=0.4,
-    training_data=[{"name": "Heads *of* phantoms", "licence": "CC BY 4.0", "attribution": "us", "cases": 12}],
+    training_data=[{"name": "Heads *of* phantoms", "licence": "CC BY 4.0", "attribution": "us", "cases": 12,
+                    "disease": "synthetic"}],
     scores=[{"dataset": "held out", "metric": "mean Dice", "value": 0.57, "low": 0.5, "high": 0.6, "cases": 9,
              "command": "metseg-train evaluate"}],
     limits=["Children were never seen."],
@@ -76,7 +77,8 @@ def test_the_banner_is_on_every_page(visit: Callable[..., AppTest], job_id: str 
 
 def test_the_form_tells_the_models_training_data_and_limits(visit: Callable[..., AppTest]) -> None:
     text = said(visit())
-    assert r"Heads \*of\* phantoms – 12 cases, CC BY 4.0" in text
+    assert r"Heads \*of\* phantoms – 12 cases, disease: synthetic, CC BY 4.0" in text
+    assert plain("Trained on: synthetic (not metastases).") in text
     assert plain("Children were never seen.") in text
 
 

@@ -8,11 +8,13 @@ import nibabel
 import numpy as np
 import pytest
 from hostile_files import nifti
+from phantoms import card
 from PIL import Image
 from workplace import Workplace
 
 from metseg.jobs import JobState, Report
 from metseg_worker.artefacts import COLUMNS
+from metseg_worker.report import warnings_of
 
 NIFTI_NAMES = {
     *("lesions.csv", "lesions.nii.gz", "mask.nii.gz", "overlay.png"),
@@ -144,6 +146,20 @@ def test_the_report_says_what_was_found_with_what(place: Workplace):
     assert set(report.timings_s) == {"read", "prepare", "predict", "finish", "total"}
     assert {"metseg", "numpy", "python"} <= report.software.keys()
     assert any("small lesions may be missed" in warning for warning in report.warnings)
+
+
+def test_the_report_says_which_disease_the_model_knows(shared_place: Workplace, picture_job: str):
+    report = Report.model_validate_json(shared_place.artefact(picture_job, "report.json").read_text())
+    assert report.disease_notice == "Trained on: the disease is not stated."
+    assert report.warnings[0].startswith(report.disease_notice)
+
+
+@pytest.mark.parametrize(("disease", "warned"), [("glioma", True), ("metastasis", False)])
+def test_a_model_that_knows_no_metastases_is_warned_of(disease: str, warned: bool):
+    data = {"name": "x", "licence": "x", "attribution": "x", "cases": 1, "disease": disease}
+    warnings = warnings_of(card(training_data=[data]))
+    assert bool(warnings) is warned
+    assert not warned or "Trained on: glioma (not metastases)." in warnings[0]
 
 
 def test_a_picture_of_unknown_spacing_has_no_millimetres(shared_place: Workplace, picture_job: str):

@@ -24,8 +24,13 @@ def show_model(served: ServedModel) -> None:
 
 
 def _show_training(card: ModelCard) -> None:
-    lines = [f"- {plain(data.name)} – {data.cases} cases, {plain(data.licence)}" for data in card.training_data]
+    lines = [
+        f"- {plain(data.name)} – {data.cases} cases, disease: {plain(data.disease)}, {plain(data.licence)}"
+        for data in card.training_data
+    ]
     st.markdown("**Trained on**\n" + ("\n".join(lines) or "- not stated"))
+    if not card.knows_metastases:
+        st.warning(plain(card.disease_notice), icon=":material/warning:")
 
 
 def _show_scores(card: ModelCard) -> None:

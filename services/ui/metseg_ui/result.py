@@ -74,7 +74,8 @@ def _show_origin(report: Report) -> None:
         model = report.model
         st.markdown(
             f"- Model: {plain(model.name)}, version {model.version} (`{model.digest[:12]}`)\n"
-            f"- Trained on: {plain(', '.join(report.trained_on) or 'not stated')}\n"
+            f"- Training data: {plain(', '.join(report.trained_on) or 'not stated')}\n"
+            f"- {plain(report.disease_notice or 'Trained on: the disease is not stated.')}\n"
             f"- Scan: {' × '.join(map(str, report.source.shape))} voxels, "
             f"{_spacing_text(report)}, stored as {''.join(report.source.orientation)}\n"
             f"- Time: {sum(report.timings_s.values()):.1f} s\n"

@@ -84,7 +84,7 @@ def _millilitres(volume_mm3: float) -> str:
 
 
 def _footer(report: Report) -> list[Line]:
-    trained = f"Trained on {', '.join(report.trained_on)}." if report.trained_on else ""
+    trained = f"Training data: {', '.join(report.trained_on)}." if report.trained_on else ""
     lines = [Line(warning, 14, CAUTION) for warning in report.warnings]
     return [*lines, Line(f"{report.research_use} {trained}".strip(), 14, FAINT)]
 

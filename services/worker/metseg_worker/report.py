@@ -28,6 +28,7 @@ def build_report(
         created_at=created_at,
         model=record.model,
         trained_on=card.trained_on,
+        disease_notice=card.disease_notice,
         threshold=segmentation.threshold,
         source=SourceInfo(
             kind=scan.kind.value,
@@ -38,10 +39,17 @@ def build_report(
         lesion_count=len(segmentation.lesions),
         total_volume_mm3=None if scan.is_picture else float(sum(volumes)),
         lesions=segmentation.lesions,
-        warnings=warnings_for(scan, segmentation),
+        warnings=[*warnings_of(card), *warnings_for(scan, segmentation)],
         timings_s={},
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
     )
+
+
+def warnings_of(card: ModelCard) -> list[str]:
+    """Sentences on what the model has never seen."""
+    if card.knows_metastases:
+        return []
+    return [f"{card.disease_notice} What it marks, and what it leaves out, says nothing certain of metastases."]
 
 
 def warnings_for(scan: Scan, segmentation: Segmentation) -> list[str]:
