@@ -15,7 +15,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device, not for diagnosis."
 DEFAULT_MODEL = "attention_unet"
-MOST_ATTEMPTS = 3
+MOST_LOST_ATTEMPTS = 3
+"""A job of which so many attempts lost their worker has failed."""
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -109,6 +110,14 @@ class JobRecord(Schema):
     inputs: list[InputFile]
 
 
+class Lease(Schema):
+    """`lease.json` of an attempt: who took it. Put once, so that an attempt has one worker."""
+
+    schema_version: Literal[1] = 1
+    worker: str
+    claimed_at: AwareDatetime
+
+
 class Failure(Schema):
     """Why a job failed: a stable code (see `metseg.errors`) and a sentence for people."""
 
@@ -138,6 +147,20 @@ class Final(Schema):
     failure: Failure | None = None
 
 
+class AttemptEnd(Schema):
+    """`end.json` of an attempt, put once: the attempt puts its own end, or whoever gives it up puts another.
+
+    Only an attempt that put its `final` here may publish it, so that an attempt which was given up, and lives on
+    somewhere, can no longer end the job. `was_lost` tells an attempt whose worker died from one that was given
+    back.
+    """
+
+    schema_version: Literal[1] = 1
+    ended_at: AwareDatetime
+    final: Final | None = None
+    was_lost: bool = False
+
+
 class Progress(Schema):
     """How far a running attempt is; `fraction` runs over the whole job from 0 to 1."""
 
@@ -151,7 +174,12 @@ class Progress(Schema):
 
 
 class Job(Schema):
-    """A job as the API answers it."""
+    """A job as the API answers it.
+
+    Attributes:
+        queue_position: Place of a waiting job in the line; 1 is the next.
+        seconds_left: A guess at the time until the job ends; None where there is nothing to guess from.
+    """
 
     schema_version: Literal[1] = 1
     id: str
@@ -164,6 +192,8 @@ class Job(Schema):
     cancel_requested: bool = False
     model: ModelRef
     request: JobRequest
+    queue_position: int | None = Field(default=None, ge=1)
+    seconds_left: float | None = Field(default=None, ge=0)
     progress: Progress | None = None
     error: Failure | None = None
     links: dict[str, str] = {}

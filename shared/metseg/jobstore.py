@@ -2,7 +2,7 @@
 
 jobs/<id>/job.json            what was asked; put before the job is accepted
 jobs/<id>/input/0             the bytes as they came
-jobs/<id>/attempts/<n>/…      one attempt's lease and artefacts
+jobs/<id>/attempts/<n>/…      one attempt's artefacts, with lease.json and end.json, each put if absent
 jobs/<id>/final.json          put if absent: how the job ended
 jobs/<id>/tombstone.json      put when the job was deleted; the rest is erased after it
 keys/<digest>                 put if absent: the id of the job that a sender's Idempotency-Key stands for
@@ -11,13 +11,15 @@ keys/<digest>                 put if absent: the id of the job that a sender's I
 import hashlib
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from metseg.blobs import CHUNK_BYTES, BlobStore
 from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError
-from metseg.jobs import Artefact, Final, JobRecord, is_job_id
+from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, Lease, is_job_id
 
 LEASE = "lease.json"
+END = "end.json"
 TOMBSTONE = "tombstone.json"
 
 
@@ -82,14 +84,33 @@ class JobStore:
                 found.append(job_id)
         return found
 
-    def claim(self, job_id: str, attempt: int, lease: bytes = b"{}") -> bool:
-        """Take an attempt; False if another worker has it already."""
-        return self.blobs.put_if_absent(self.artefact_key(job_id, attempt, LEASE), lease)
+    def claim(self, job_id: str, attempt: int, worker: str = "") -> bool:
+        """Take an attempt for a worker, which is told by name; False if another has it already."""
+        lease = Lease(worker=worker, claimed_at=datetime.now(UTC))
+        return self.blobs.put_if_absent(
+            self.artefact_key(job_id, attempt, LEASE), lease.model_dump_json().encode()
+        )
 
     def latest_attempt(self, job_id: str) -> int:
         """The highest attempt that was claimed; 0 if none was."""
         names = self.blobs.names(f"{_folder(job_id)}/attempts")
         return max((int(name) for name in names if re.fullmatch(r"\d+", name)), default=0)
+
+    def end_attempt(self, job_id: str, attempt: int, end: AttemptEnd) -> AttemptEnd:
+        """End an attempt, if it has not ended; the end that stands."""
+        key = self.artefact_key(job_id, attempt, END)
+        if self.blobs.put_if_absent(key, end.model_dump_json().encode()):
+            return end
+        return AttemptEnd.model_validate_json(self.blobs.get(key))
+
+    def lost_attempts(self, job_id: str) -> int:
+        """How many attempts have lost their worker."""
+        keys = [self.artefact_key(job_id, one, END) for one in range(1, self.latest_attempt(job_id) + 1)]
+        lost = 0
+        for key in keys:
+            with suppress(BlobNotFoundError):
+                lost += AttemptEnd.model_validate_json(self.blobs.get(key)).was_lost
+        return lost
 
     def final(self, job_id: str) -> Final | None:
         """How the job ended; None while it has not."""
@@ -102,6 +123,11 @@ class JobStore:
         """End a job; False if it has ended already, which then stands."""
         return self.blobs.put_if_absent(f"{_folder(final.job_id)}/final.json", final.model_dump_json().encode())
 
+    def publish(self, final: Final, attempt: int) -> bool:
+        """End a job with what an attempt made; False if the attempt was given up or the job has ended already."""
+        end = AttemptEnd(ended_at=final.finished_at, final=final)
+        return self.end_attempt(final.job_id, attempt, end) == end and self.finish(final)
+
     def put_artefact(self, job_id: str, attempt: int, path: Path, media_type: str) -> Artefact:
         """Store a file of an attempt under its own name."""
         digest = hashlib.sha256()
@@ -112,6 +138,12 @@ class JobStore:
         return Artefact(
             name=path.name, media_type=media_type, size_bytes=path.stat().st_size, sha256=digest.hexdigest()
         )
+
+    def discard_artefacts(self, job_id: str, attempt: int) -> None:
+        """Remove an attempt's artefacts, whole or half written; its lease and its end stay."""
+        for name in self.blobs.names(f"{_folder(job_id)}/attempts/{attempt}"):
+            if name not in (LEASE, END):
+                self.blobs.delete(self.artefact_key(job_id, attempt, name))
 
     def erase(self, job_id: str) -> None:
         """Delete a job for good: its sender's key, then the tombstone, then everything else."""

@@ -103,7 +103,7 @@ def test_a_hostile_file_ends_in_its_code_and_leaves_no_artefact(client, stack, t
     assert (job.state, job.error.code) == (JobState.FAILED, code)
     assert len(job.error.message) > 20
     attempt = stack.store / "jobs" / job.id / "attempts" / "1"
-    assert [path.name for path in attempt.iterdir()] == ["lease.json"]
+    assert sorted(path.name for path in attempt.iterdir()) == ["end.json", "lease.json"]
     assert client.ready()
 
 

@@ -22,21 +22,19 @@ from rq.timeouts import JobTimeoutException
 
 from metseg.dispatch import (
     CANCEL_KEY,
-    FUNCTION,
     KEPT_S,
     PROGRESS_KEY,
     QUEUE_NAME,
-    AllowListJob,
     Dispatcher,
-    MetsegWorker,
-    make_worker,
 )
 from metseg.errors import JobTimeoutError, QueueUnavailableError, SettingsError
 from metseg.jobs import Progress, Stage, new_job_id
+from metseg.queue_entry import FUNCTION, AllowListJob
+from metseg.rq_worker import MetsegWorker, make_worker
 
 ONE_ROUND = """
 import sys
-from metseg.dispatch import make_worker
+from metseg.rq_worker import make_worker
 def on_lost(job_id, attempt, reason):
     sys.stdout.write(f"{job_id} {attempt} {reason.code}\\n")
     sys.stdout.flush()

@@ -86,6 +86,7 @@ class Workplace:
             "METSEG_MODELS": str(self.folder / "models"),
             "METSEG_REDIS_URL": self.redis.url,
             "METSEG_SERVING": self.serving.target,
+            "METSEG_DRAIN_S": "2",
         }
         log = (self.folder / "worker.log").open("ab")
         with (

@@ -1,6 +1,8 @@
 """How attempts end: once, cancelled, out of time, without TF Serving, killed."""
 
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -9,7 +11,7 @@ from hostile_files import nifti
 from workplace import Workplace, wait_for
 
 from metseg.errors import JobTimeoutError, WorkerLostError
-from metseg.jobs import MOST_ATTEMPTS, Failure, Final, JobState, Stage
+from metseg.jobs import MOST_LOST_ATTEMPTS, AttemptEnd, Failure, Final, JobState, Stage
 from metseg_worker import asking, run, watch
 from metseg_worker.losing import LostAttempts
 from metseg_worker.scratch import scratch, sweep_scratch
@@ -64,7 +66,7 @@ def test_a_cancel_is_seen_between_two_batches(place: Workplace, monkeypatch):
     place.serving.on_call = lambda: place.dispatcher.request_cancel(job_id)
     final = place.attempt(job_id)
     assert (final.state, final.failure, final.artefacts) == (JobState.CANCELLED, None, [])
-    assert place.names(job_id) == ["lease.json"]
+    assert place.names(job_id) == ["end.json", "lease.json"]
     assert 0 < place.serving.calls < 6
 
 
@@ -141,23 +143,61 @@ def test_a_lost_attempt_is_followed_by_the_next(place: Workplace, on_lost: LostA
     on_lost(job_id, 1, WorkerLostError("died"))
     assert place.dispatcher.queue_length() == before + 1
     assert place.store.final(job_id) is None
-    assert place.names(job_id) == ["lease.json"]
+    assert place.names(job_id) == ["end.json", "lease.json"]
 
 
-@pytest.mark.parametrize(
-    ("attempt", "reason", "code"),
-    [
-        (MOST_ATTEMPTS, WorkerLostError("died"), "worker_lost"),
-        (1, JobTimeoutError("late"), "job_timeout"),
-    ],
-)
-def test_the_last_lost_attempt_and_a_late_one_fail_the_job(
-    place: Workplace, on_lost: LostAttempts, attempt, reason, code
+def test_a_job_fails_for_good_when_three_attempts_lost_their_worker(place: Workplace, on_lost: LostAttempts):
+    job_id = place.submit(nifti())
+    for attempt in range(1, MOST_LOST_ATTEMPTS + 1):
+        assert place.store.final(job_id) is None
+        on_lost(job_id, attempt, WorkerLostError("died"))
+    final = place.store.final(job_id)
+    assert (final.state, final.attempt, final.failure.code) == (JobState.FAILED, 3, "worker_lost")
+
+
+def test_an_attempt_that_was_given_back_does_not_count_as_lost(place: Workplace, on_lost: LostAttempts):
+    job_id = place.submit(nifti())
+    assert place.store.claim(job_id, 1)
+    place.store.end_attempt(job_id, 1, AttemptEnd(ended_at=datetime.now(UTC)))
+    for attempt in (2, 3):
+        on_lost(job_id, attempt, WorkerLostError("died"))
+    assert place.store.final(job_id) is None
+    assert place.store.lost_attempts(job_id) == 2
+
+
+def test_an_attempt_that_ran_out_of_time_is_not_repeated(place: Workplace, on_lost: LostAttempts):
+    job_id = place.submit(nifti())
+    on_lost(job_id, 1, JobTimeoutError("late"))
+    final = place.store.final(job_id)
+    assert (final.state, final.attempt, final.failure.code) == (JobState.FAILED, 1, "job_timeout")
+
+
+def test_an_attempt_that_was_given_up_cannot_publish(place: Workplace, on_lost: LostAttempts, monkeypatch):
+    job_id = place.submit(nifti())
+
+    def lose(_lesions: object, path: Path) -> None:
+        path.touch()
+        on_lost(job_id, 1, WorkerLostError("died"))
+
+    monkeypatch.setattr(run, "write_table", lose)
+    assert place.attempt(job_id) is None
+    assert place.names(job_id) == ["end.json", "lease.json"]
+    monkeypatch.undo()
+    assert place.attempt(job_id, 2).attempt == 2
+
+
+def test_an_attempt_that_died_between_its_end_and_the_jobs_has_succeeded(
+    place: Workplace, on_lost: LostAttempts, monkeypatch
 ):
     job_id = place.submit(nifti())
-    on_lost(job_id, attempt, reason)
+    monkeypatch.setattr(place.store, "finish", lambda final: False)
+    monkeypatch.setattr(place.store, "discard_artefacts", lambda *_: None)
+    assert place.attempt(job_id) is None
+    monkeypatch.undo()
+    on_lost(job_id, 1, WorkerLostError("died"))
     final = place.store.final(job_id)
-    assert (final.state, final.attempt, final.failure.code) == (JobState.FAILED, attempt, code)
+    assert (final.state, final.attempt) == (JobState.SUCCEEDED, 1)
+    assert {one.name for one in final.artefacts} < set(place.names(job_id))
 
 
 def test_a_lost_attempt_of_a_cancelled_job_ends_it(place: Workplace, on_lost: LostAttempts):
@@ -185,7 +225,7 @@ def test_the_first_end_of_a_job_stands(place: Workplace, monkeypatch):
     )
     monkeypatch.setattr(run, "write_table", lambda lesions, path: (path.touch(), place.store.finish(other)))
     assert place.attempt(job_id) == other
-    assert place.names(job_id) == ["lease.json"]
+    assert place.names(job_id) == ["end.json", "lease.json"]
 
 
 def test_a_killed_work_horse_is_replaced_by_a_second_attempt(place: Workplace):
@@ -199,7 +239,7 @@ def test_a_killed_work_horse_is_replaced_by_a_second_attempt(place: Workplace):
         place.serving.gate.set()
         final = wait_for(lambda: place.store.final(job_id))
     assert (final.state, final.attempt) == (JobState.SUCCEEDED, 2)
-    assert place.names(job_id, 1) == ["lease.json"]
+    assert place.names(job_id, 1) == ["end.json", "lease.json"]
     assert list((place.folder / "scratch").iterdir()) == []
     assert '"code": "worker_lost"' in place.log()
 
@@ -219,18 +259,33 @@ def test_a_job_of_a_worker_that_is_killed_whole_leaves_no_image_behind(place: Wo
     assert not list((place.folder / "scratch").iterdir())
 
 
-def test_a_terminated_work_horse_cleans_up_and_is_followed_by_the_next(place: Workplace):
+def test_a_worker_that_is_told_to_stop_gives_a_long_job_back(place: Workplace):
     job_id = place.submit(nifti())
     place.serving.gate.clear()
     with place.worker() as worker:
         place.dispatcher.enqueue(job_id, 1, timeout_s=60)
         wait_for(lambda: place.serving.calls)
-        worker.children()[0].terminate()
-        wait_for(lambda: place.store.latest_attempt(job_id) == 2)
-        assert not (place.folder / "scratch" / f"metseg-job-{job_id}-1").exists()
-        place.serving.gate.set()
+        worker.terminate()
+        wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    assert not list((place.folder / "scratch").iterdir())
+    assert place.names(job_id) == ["end.json", "lease.json"]
+    assert place.store.lost_attempts(job_id) == 0
+    place.serving.gate.set()
+    with place.worker():
         final = wait_for(lambda: place.store.final(job_id))
     assert (final.state, final.attempt) == (JobState.SUCCEEDED, 2)
+
+
+def test_a_worker_that_is_told_to_stop_lets_a_short_job_end(place: Workplace):
+    job_id = place.submit(nifti())
+    place.serving.gate.clear()
+    with place.worker() as worker:
+        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+        wait_for(lambda: place.serving.calls)
+        worker.terminate()
+        place.serving.gate.set()
+        final = wait_for(lambda: place.store.final(job_id))
+    assert (final.state, final.attempt) == (JobState.SUCCEEDED, 1)
 
 
 def test_the_folder_of_a_living_attempt_is_not_swept(place: Workplace):

@@ -31,7 +31,7 @@ def test_a_hostile_file_fails_its_job_and_leaves_nothing(place: Workplace, kind,
     assert final.failure.code == code
     assert len(final.failure.message.split()) >= 5
     assert final.artefacts == []
-    assert place.names(job_id) == ["lease.json"]
+    assert place.names(job_id) == ["end.json", "lease.json"]
     assert list((tmp_path / "scratch").iterdir()) == []
 
 

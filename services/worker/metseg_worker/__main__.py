@@ -10,10 +10,11 @@ import sys
 import metseg.serving  # gRPC and numpy, to be shared with the forked children
 import metseg.volume  # noqa: F401  # nibabel, likewise
 from metseg.blobs import open_blob_store
-from metseg.dispatch import Dispatcher, work_until_stopped
+from metseg.dispatch import Dispatcher
 from metseg.errors import MetsegError
 from metseg.jobstore import JobStore
 from metseg.logs import set_up_logging
+from metseg.rq_worker import work_until_stopped
 from metseg_worker.losing import LostAttempts
 from metseg_worker.scratch import sweep_scratch
 from metseg_worker.settings import WorkerSettings
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Work until SIGTERM or SIGINT (which let a running job end); 1 when the settings are wrong."""
+    """Work until SIGTERM or SIGINT, which end or give back a running job; 1 when the settings are wrong."""
     set_up_logging()
     try:
         settings = WorkerSettings.from_env()
@@ -34,7 +35,7 @@ def main() -> int:
     try:
         logger.info("worker starts", extra={"swept": sweep_scratch()})
         on_lost = LostAttempts(store, dispatcher, timeout_s=settings.job_timeout_s)
-        work_until_stopped(settings.redis_url, on_lost)
+        work_until_stopped(settings.redis_url, on_lost, drain_s=settings.drain_s)
     except KeyboardInterrupt:
         logger.info("interrupted")
     finally:

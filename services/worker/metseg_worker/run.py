@@ -2,13 +2,16 @@
 
     claim → download → read (limited child) → segment (TF Serving) → artefacts → final.json
 
-Everything is written below the attempt's own folder, and `final.json` once, so an attempt may die at any point,
-or run twice, without a job having two results or half of one.
+Everything is written below the attempt's own folder, and `final.json` once, by an attempt that was not given up
+meanwhile, so an attempt may die at any point, or live on when nobody expects it to, without a job having two
+results or half of one.
 """
 
 import hashlib
 import logging
+import os
 import signal
+import socket
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,14 +23,13 @@ from metseg.blobs import open_blob_store
 from metseg.card import ModelCard
 from metseg.dispatch import Dispatcher
 from metseg.errors import CardError, JobCancelledError, JobGoneError, JobNotFoundError, MetsegError, StoreError
-from metseg.jobs import Artefact, Failure, Final, JobRecord, JobState, Stage
+from metseg.jobs import Artefact, AttemptEnd, Failure, Final, JobRecord, JobState, Stage
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.segment import segment
 from metseg.serving import ServingClient
 from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PNG_TYPE, write_images, write_table
 from metseg_worker.asking import predictor
-from metseg_worker.losing import discard_artefacts
 from metseg_worker.overlay import draw_overlay
 from metseg_worker.reading import read_in_child
 from metseg_worker.report import build_report
@@ -56,7 +58,7 @@ class Surroundings:
 def run_job(job_id: str, attempt: int) -> None:
     """What a queue entry runs: connect by the environment's settings and make the attempt.
 
-    SIGTERM ends it as a lost attempt, its scratch folder removed.
+    SIGTERM makes it give the job back.
     """
     signal.signal(signal.SIGTERM, _leave)
     settings = WorkerSettings.from_env()
@@ -69,8 +71,13 @@ def run_job(job_id: str, attempt: int) -> None:
         make_attempt(Surroundings(store, models, dispatcher, serving, settings.job_timeout_s), job_id, attempt)
 
 
+class _Terminated(BaseException):
+    """SIGTERM came; not an `Exception`, so that nothing on its way takes it for a failure of the job."""
+
+
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit("terminated")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated
 
 
 def make_attempt(around: Surroundings, job_id: str, attempt: int) -> None:
@@ -85,19 +92,36 @@ def make_attempt(around: Surroundings, job_id: str, attempt: int) -> None:
     except (JobNotFoundError, JobGoneError):
         logger.info("job is gone, attempt skipped", extra=extra)
         return
-    if around.store.final(job_id) is not None or not around.store.claim(job_id, attempt):
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    if around.store.final(job_id) is not None or not around.store.claim(job_id, attempt, worker):
         logger.info("job has ended or attempt is taken, attempt skipped", extra=extra)
         return
     watch = Watch(around.dispatcher, job_id, attempt, limit_s=around.job_timeout_s)
     logger.info("attempt starts", extra=extra)
-    final = _attempted(around, record, attempt, watch)
-    if final is None or not around.store.finish(final):
-        logger.info("job ended meanwhile, attempt dropped", extra=extra)
-        discard_artefacts(around.store, job_id, attempt)
+    try:
+        final = _attempted(around, record, attempt, watch)
+        published = final is not None and around.store.publish(final, attempt)
+    except _Terminated:
+        _give_back(around, job_id, attempt)
+        return
+    if final is None or not published:
+        logger.info("job ended or attempt was given up meanwhile, attempt dropped", extra=extra)
+        around.store.discard_artefacts(job_id, attempt)
         return
     code = final.failure.code if final.failure else None
     seconds = watch.timings_s()["total"]
     logger.info("attempt ended", extra=extra | {"state": final.state.value, "code": code, "seconds": seconds})
+
+
+def _give_back(around: Surroundings, job_id: str, attempt: int) -> None:
+    """End an attempt without a result and hand the job to the next worker."""
+    end = around.store.end_attempt(job_id, attempt, AttemptEnd(ended_at=datetime.now(UTC)))
+    if end.final is not None:  # SIGTERM came between its end and the job's
+        around.store.finish(end.final)
+        return
+    around.store.discard_artefacts(job_id, attempt)
+    around.dispatcher.enqueue(job_id, attempt + 1, timeout_s=around.job_timeout_s)
+    logger.info("worker was told to stop, job given back", extra={"job_id": job_id, "attempt": attempt})
 
 
 def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Watch) -> Final | None:
@@ -119,7 +143,7 @@ def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Wat
         logger.exception("unknown error", extra={"job_id": record.id, "attempt": attempt})
         failure = INTERNAL_ERROR
     if state is not JobState.SUCCEEDED:
-        discard_artefacts(around.store, record.id, attempt)
+        around.store.discard_artefacts(record.id, attempt)
         artefacts = []
     return Final(
         job_id=record.id,

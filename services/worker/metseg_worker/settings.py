@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from metseg.rq_worker import DRAIN_S
 from metseg.settings import EnvSettings
 
 
@@ -20,6 +21,7 @@ class WorkerSettings(EnvSettings):
         models: Folder of the exported models; the worker reads their cards.
         job_timeout_s: A job that takes longer fails.
         predict_timeout_s: An answer of TF Serving that takes longer fails the job.
+        drain_s: A worker that is told to stop gives its job this long to end before it gives it back.
     """
 
     store: str = "./data"
@@ -30,6 +32,7 @@ class WorkerSettings(EnvSettings):
     models: Path = Path("models")
     job_timeout_s: float = Field(default=600, gt=0)
     predict_timeout_s: float = Field(default=30, gt=0)
+    drain_s: float = Field(default=DRAIN_S, ge=0)
 
     @model_validator(mode="before")
     @classmethod
