@@ -2,17 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
+from following import end, progress, soon, timed
 from redis_fixture import RedisServer
 
-from metseg.jobs import Failure, Final, JobState, Progress, Stage, new_job_id
+from metseg.jobs import JobState, new_job_id
 
 LOST_IDS = [
     "x",
@@ -28,32 +27,6 @@ LOST_IDS = [
     "*",
     "a" * 5000,
 ]
-
-
-def progress(fraction: float, *, attempt: int = 1) -> Progress:
-    now = datetime.now(UTC)
-    return Progress(stage=Stage.PREDICT, fraction=fraction, attempt=attempt, started_at=now, updated_at=now)
-
-
-def end(api: ApiService, job_id: str, state: JobState = JobState.FAILED) -> None:
-    failure = Failure(code="input_damaged", message="The file breaks off.") if state is JobState.FAILED else None
-    final = Final(job_id=job_id, state=state, attempt=1, finished_at=datetime.now(UTC), failure=failure)
-    assert api.jobs.finish(final)
-
-
-@contextmanager
-def soon(action: Callable[[], object], after_s: float = 0.6) -> Iterator[None]:
-    timer = threading.Timer(after_s, action)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.join()
-
-
-def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
-    began = time.monotonic()
-    return call(), time.monotonic() - began
 
 
 def test_a_job_goes_from_queued_over_running_to_its_end(api: ApiService) -> None:
@@ -73,6 +46,29 @@ def test_a_job_goes_from_queued_over_running_to_its_end(api: ApiService) -> None
     assert ended["error"] == {"code": "input_damaged", "message": "The file breaks off."}
     assert ended["progress"] is None
     assert ended["finished_at"].endswith("Z")
+
+
+def test_a_waiting_job_tells_its_place_in_the_line(api: ApiService) -> None:
+    first, second = (f"/v1/jobs/{api.submitted()}" for _ in range(2))
+    places = [api.http.get(path).json()["queue_position"] for path in (first, second)]
+    assert places[1] == places[0] + 1 == api.dispatcher.queue_length()
+    api.jobs.claim(first.removeprefix("/v1/jobs/"), 1)
+    assert api.http.get(first).json()["queue_position"] is None
+
+
+def test_a_running_job_guesses_its_end_and_the_guess_alone_is_no_news(api: ApiService) -> None:
+    job_id = api.submitted()
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["seconds_left"] is None  # nothing has run yet
+    api.jobs.claim(job_id, 1)
+    now = datetime.now(UTC)
+    beat = progress(0.25).model_copy(update={"started_at": now - timedelta(seconds=10), "updated_at": now})
+    api.dispatcher.write_progress(job_id, beat)
+    first = api.http.get(f"/v1/jobs/{job_id}")
+    assert 0 < first.json()["seconds_left"] <= 30
+    time.sleep(0.3)
+    second = api.http.get(f"/v1/jobs/{job_id}")
+    assert second.json()["seconds_left"] < first.json()["seconds_left"]
+    assert second.headers["etag"] == first.headers["etag"]
 
 
 def test_a_lost_attempt_leaves_the_job_running_and_its_progress_is_not_told(api: ApiService) -> None:

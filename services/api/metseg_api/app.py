@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from anyio import create_task_group
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
@@ -11,8 +12,9 @@ from metseg.jobs import RESEARCH_USE_ONLY
 from metseg_api.backends import Backends
 from metseg_api.edge import Edge
 from metseg_api.errors import install_error_handlers
+from metseg_api.job_watch import JobWatch
 from metseg_api.openapi import DESCRIPTION, TAGS, install_openapi
-from metseg_api.routes import jobs, models, results, service
+from metseg_api.routes import events, jobs, models, results, service
 from metseg_api.settings import ApiSettings
 
 
@@ -21,9 +23,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.backends = await run_sync(Backends.open, settings)
-        yield
-        await run_sync(app.state.backends.close)
+        backends = app.state.backends = await run_sync(Backends.open, settings)
+        watch = app.state.watch = JobWatch(backends.reader)
+        async with create_task_group() as beside:
+            beside.start_soon(watch.run)
+            yield
+            beside.cancel_scope.cancel()
+        await run_sync(backends.close)
 
     app = FastAPI(
         title="metseg",
@@ -40,7 +46,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         # Its spans and log records carry raw paths, queries and exception texts.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (jobs, results, models, service):
+    for module in (jobs, events, results, models, service):
         app.include_router(module.router)
     install_error_handlers(app)
     install_openapi(app)

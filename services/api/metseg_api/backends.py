@@ -12,8 +12,10 @@ from metseg.jobs import ModelRef
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.serving import ServingClient
+from metseg.waiting_line import WaitingLine
 from metseg_api.idempotency import KeysInFlight
 from metseg_api.settings import ApiSettings
+from metseg_api.views import JobReader
 
 SERVING_TIMEOUT_S = 3.0
 
@@ -26,6 +28,7 @@ class Backends:
     blobs: BlobStore
     jobs: JobStore
     dispatcher: Dispatcher
+    line: WaitingLine
     keys: KeysInFlight
     models: ModelLibrary
     serving: ServingClient
@@ -39,14 +42,21 @@ class Backends:
             blobs=blobs,
             jobs=JobStore(blobs),
             dispatcher=Dispatcher(settings.redis_url),
+            line=WaitingLine(settings.redis_url),
             keys=KeysInFlight(settings.redis_url),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
         )
 
+    @property
+    def reader(self) -> JobReader:
+        """Puts jobs together."""
+        return JobReader(self.jobs, self.dispatcher, self.line)
+
     def close(self) -> None:
         """Give the connections back."""
         self.dispatcher.close()
+        self.line.close()
         self.keys.close()
         self.serving.close()
 

@@ -67,6 +67,12 @@ class KeyInFlightError(errors.RequestError):
     code = "idempotency_key_in_flight"
 
 
+class TooManyFollowersError(errors.MetsegError):
+    """As many requests as one process bears are following jobs."""
+
+    code = "too_many_followers"
+
+
 class RangeError(errors.RequestError):
     """The range asked for lies outside the artefact."""
 
@@ -126,6 +132,9 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     errors.BlobNotFoundError: Kind(500, "Stored file missing", "A file that belongs to the job is missing."),
     errors.StoreUnavailableError: Kind(503, "Store unavailable", f"The store cannot be used now. {_RETRY}"),
     errors.QueueUnavailableError: Kind(503, "Queue unavailable", f"The queue cannot be reached now. {_RETRY}"),
+    TooManyFollowersError: Kind(
+        503, "Too many followers", "Too many requests follow jobs now; poll, or come later."
+    ),
     errors.CardError: Kind(500, "Damaged model card", "The card of this model cannot be read."),
     errors.JobNotFoundError: Kind(404, "No such job"),
     errors.JobGoneError: Kind(410, "Job gone"),

@@ -1,5 +1,6 @@
 """What the OpenAPI document says beyond the signatures: errors, examples, and the form that is read by hand."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,8 @@ JOB_EXAMPLE = {
     "cancel_requested": False,
     "model": {"name": DEFAULT_MODEL, "version": 1, "digest": "9f86d081884c7d659a2feaa0c55ad015"},
     "request": {"model": DEFAULT_MODEL, "threshold": None, "spacing_mm": None},
+    "queue_position": None,
+    "seconds_left": 2.0,
     "progress": {
         "stage": "predict",
         "fraction": 0.6,
@@ -56,6 +59,8 @@ JOB_EXAMPLE = {
     "error": None,
     "links": {"self": f"/v1/jobs/{JOB_ID}", "cancel": f"/v1/jobs/{JOB_ID}/cancel"},
 }
+
+EVENT_EXAMPLE = f"id: 5e8f1c\nevent: job\ndata: {json.dumps(JOB_EXAMPLE)}\n\n"
 
 UPLOAD_FORM = {
     "parameters": [

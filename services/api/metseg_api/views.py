@@ -1,17 +1,28 @@
 """A job as the API answers it, put together from what the store and the queue know of it."""
 
 import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime
 
 from metseg.dispatch import Dispatcher
 from metseg.errors import QueueUnavailableError
 from metseg.jobs import Final, Job, JobRecord, JobState, Progress
 from metseg.jobstore import JobStore
+from metseg.waiting_line import WaitingLine
+from metseg_api.estimate import running_s, waiting_s
 
-T = TypeVar("T")
+FIRST_ATTEMPT = 1  # a job that waits for another one is running
+
+
+@dataclass(frozen=True)
+class _Live:
+    """What only Redis knows of a job that has not ended."""
+
+    progress: Progress | None = None
+    cancel_requested: bool = False
+    position: int | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,7 @@ class JobReader:
 
     jobs: JobStore
     dispatcher: Dispatcher
+    line: WaitingLine
 
     def read(self, job_id: str) -> Job:
         """The job as it stands now.
@@ -37,33 +49,40 @@ class JobReader:
         return self._open(record, attempt) if final is None else _finished(record, final)
 
     def _open(self, record: JobRecord, attempt: int) -> Job:
-        progress = self._asked(lambda: self.dispatcher.read_progress(record.id), None)
-        if progress is not None and progress.attempt < attempt:
-            progress = None  # of an attempt that was lost
+        live = self._live(record.id, attempt)
+        progress = live.progress
         state = JobState.RUNNING if attempt or progress else JobState.QUEUED
         return Job(
             id=record.id,
             state=state,
             created_at=record.created_at,
             started_at=progress.started_at if progress else None,
-            attempt=_attempt(attempt, progress),
-            cancel_requested=self._asked(lambda: self.dispatcher.cancel_requested(record.id), False),
+            attempt=max(attempt, progress.attempt) if progress else attempt,
+            cancel_requested=live.cancel_requested,
             model=record.model,
             request=record.request,
+            queue_position=live.position,
+            seconds_left=live.seconds_left,
             progress=progress,
             links=_links(record.id, state),
         )
 
-    @staticmethod
-    def _asked(question: Callable[[], T], otherwise: T) -> T:
+    def _live(self, job_id: str, attempt: int) -> _Live:
         with suppress(QueueUnavailableError):
-            return question()
-        return otherwise
+            cancel_requested = self.dispatcher.cancel_requested(job_id)
+            progress = self.dispatcher.read_progress(job_id)
+            if progress is not None and progress.attempt < attempt:
+                progress = None  # of an attempt that was lost
+            if attempt or progress:
+                return _Live(progress, cancel_requested, seconds_left=running_s(progress, datetime.now(UTC)))
+            position = self.line.position(job_id, FIRST_ATTEMPT)
+            return _Live(None, cancel_requested, position, waiting_s(position, self.line.pace()))
+        return _Live()
 
 
 def entity_tag(job: Job) -> str:
-    """A strong ETag over all of a job that matters; the mere heartbeat of a running attempt does not."""
-    content = job.model_dump_json(exclude={"progress": {"updated_at"}})
+    """A strong ETag over all of a job that matters; the heartbeat of a running attempt and guesses do not."""
+    content = job.model_dump_json(exclude={"seconds_left": True, "progress": {"updated_at"}})
     return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
 
 
@@ -94,10 +113,6 @@ def _finished(record: JobRecord, final: Final) -> Job:
         error=final.failure,
         links=_links(record.id, final.state),
     )
-
-
-def _attempt(claimed: int, progress: Progress | None) -> int:
-    return max(claimed, progress.attempt) if progress else claimed
 
 
 def _links(job_id: str, state: JobState) -> dict[str, str]:

@@ -3,16 +3,16 @@
 import re
 import time
 
-import anyio
-from anyio.to_thread import run_sync
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from metseg.jobs import Job
-from metseg_api.views import JobReader, entity_tag, tag_matches
+from metseg_api.job_watch import JobWatch
+from metseg_api.views import entity_tag, tag_matches
 
 MOST_WAIT_S = 60.0
-LOOK_EVERY_S = 0.2
+STILL_THERE_S = 1.0
+"""How often it is looked whether anyone still waits."""
 
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
 
@@ -26,7 +26,7 @@ def preferred_wait_s(header: str | None) -> float | None:
 
 
 async def wait_for_change(
-    request: Request, reader: JobReader, job_id: str, *, known: str | None, wait_s: float
+    request: Request, watch: JobWatch, job_id: str, *, known: str | None, wait_s: float
 ) -> Job:
     """The job as soon as it differs from the `known` ETag, or is final if none is known, or time is up.
 
@@ -36,12 +36,13 @@ async def wait_for_change(
         ClientDisconnect: Nobody waits any more.
     """
     until = time.monotonic() + wait_s
-    while True:
-        job = await run_sync(reader.read, job_id)
-        news = job.state.is_final if known is None else not tag_matches(known, entity_tag(job))
-        left = until - time.monotonic()
-        if news or left <= 0:
-            return job
-        if await request.is_disconnected():
-            raise ClientDisconnect
-        await anyio.sleep(min(LOOK_EVERY_S, left))
+    async with watch.following(job_id) as seen:
+        while True:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            job = seen.job
+            news = job.state.is_final if known is None else not tag_matches(known, entity_tag(job))
+            left = until - time.monotonic()
+            if news or left <= 0:
+                return job
+            await seen.change(min(left, STILL_THERE_S))

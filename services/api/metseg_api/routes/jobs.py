@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field
 
 from metseg.errors import JobGoneError, JobNotFoundError, JobStateError, QueueUnavailableError, RequestError
 from metseg.jobs import Final, Job, JobState, is_job_id
-from metseg_api.backends import Backends, BackendsOf
+from metseg_api.backends import BackendsOf
 from metseg_api.intake import accept
+from metseg_api.job_watch import WatchOf
 from metseg_api.openapi import JOB_EXAMPLE, JOB_ID, UPLOAD_FORM, answer, problems
-from metseg_api.views import JobReader, entity_tag, job_path, tag_matches
+from metseg_api.views import entity_tag, job_path, tag_matches
 from metseg_api.waiting import preferred_wait_s, wait_for_change
 
 UPLOAD_ROUTE = ("POST", "/v1/jobs")
@@ -73,7 +74,7 @@ async def submit_job(request: Request, backends: BackendsOf) -> Response:
     content, the job tells as its `error` later.
     """
     accepted = await accept(request, backends)
-    job = await run_sync(_reader(backends).read, accepted.record.id)
+    job = await run_sync(backends.reader.read, accepted.record.id)
     headers = {"Location": job_path(job.id), "Retry-After": str(POLL_AFTER_S)}
     if accepted.is_replay:
         headers["Idempotency-Replayed"] = "true"
@@ -97,7 +98,7 @@ def list_jobs(
         raise RequestError("The cursor is not one that this API gave.")
     ids = backends.jobs.ids(before=cursor, limit=limit + 1)
     page = ids[:limit]
-    reader = _reader(backends)
+    reader = backends.reader
     items = []
     for job_id in page:
         with suppress(JobGoneError, JobNotFoundError):  # deleted meanwhile, or still on its way in
@@ -132,6 +133,7 @@ async def get_job(
     request: Request,
     job_id: JobId,
     backends: BackendsOf,
+    watch: WatchOf,
     prefer: Annotated[
         str | None,
         Header(
@@ -145,12 +147,11 @@ async def get_job(
     ] = None,
 ) -> Response:
     """How far a job is; its `error` tells why one failed."""
-    reader = _reader(backends)
     wait_s = preferred_wait_s(prefer)
     if wait_s is None:
-        job = await run_sync(reader.read, job_id)
+        job = await run_sync(backends.reader.read, job_id)
     else:
-        job = await wait_for_change(request, reader, job_id, known=if_none_match, wait_s=wait_s)
+        job = await wait_for_change(request, watch, job_id, known=if_none_match, wait_s=wait_s)
     headers = {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}
     if not job.state.is_final:
         headers["Retry-After"] = str(POLL_AFTER_S)
@@ -170,7 +171,7 @@ async def get_job(
 )
 def cancel_job(job_id: JobId, backends: BackendsOf) -> Response:
     """End a job without a result. One that waits is cancelled at once, a running one within seconds."""
-    reader = _reader(backends)
+    reader = backends.reader
     job = reader.read(job_id)
     if job.state.is_final:
         raise JobStateError(f"The job is {job.state.value} already.")
@@ -194,7 +195,7 @@ def cancel_job(job_id: JobId, backends: BackendsOf) -> Response:
 )
 def delete_job(job_id: JobId, backends: BackendsOf) -> Response:
     """Erase a job with its input and results, in whatever state it is; asking for it then answers 410."""
-    reader = _reader(backends)
+    reader = backends.reader
     ended = reader.read(job_id).state.is_final
     with suppress(QueueUnavailableError):  # erasing must not depend on the queue
         backends.dispatcher.request_cancel(job_id)
@@ -203,10 +204,6 @@ def delete_job(job_id: JobId, backends: BackendsOf) -> Response:
         with suppress(QueueUnavailableError):
             backends.dispatcher.forget(job_id)
     return Response(status_code=204)
-
-
-def _reader(backends: Backends) -> JobReader:
-    return JobReader(backends.jobs, backends.dispatcher)
 
 
 def _job_response(job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

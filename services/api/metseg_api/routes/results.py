@@ -15,7 +15,7 @@ from metseg_api.backends import Backends, BackendsOf
 from metseg_api.errors import ArtefactNotFoundError, RangeError, ResultNotReadyError
 from metseg_api.openapi import problems
 from metseg_api.routes.jobs import JobId
-from metseg_api.views import JobReader, job_path, tag_matches
+from metseg_api.views import job_path, tag_matches
 
 router = APIRouter(tags=["results"])
 
@@ -120,7 +120,7 @@ def get_artefact(
 
 def _succeeded(backends: Backends, job_id: str) -> Final:
     final = backends.jobs.final(job_id)
-    job = JobReader(backends.jobs, backends.dispatcher).read(job_id)
+    job = backends.reader.read(job_id)
     if final is None or not job.links.get("result"):
         raise ResultNotReadyError(job.state, job.error)
     return final

@@ -1,0 +1,150 @@
+"""Looks at the jobs that somebody follows, once for all who follow one and with a share of a core at most."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request
+from pydantic import ValidationError
+
+from metseg.errors import JobGoneError, JobNotFoundError, MetsegError
+from metseg.jobs import Job
+from metseg_api.errors import TooManyFollowersError
+from metseg_api.views import JobReader, entity_tag
+
+LOOK_EVERY_S = 0.2
+REST_SHARE = 4
+"""After a round of looks comes a rest of at least so many times its length: thousands of followers make the news
+late, not the service slow."""
+MOST_FOLLOWERS = 2000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a job, begun at that time of the monotonic clock, found: the job, or why there is none."""
+
+    began: float
+    found: Job | Exception
+
+
+@dataclass
+class Seen:
+    """A followed job as it was seen last; only the newest look is kept, however slow its followers are."""
+
+    _look: Look
+    followers: int = 0
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def job(self) -> Job:
+        """The job.
+
+        Raises:
+            JobNotFoundError: It is not there any more.
+            JobGoneError: It was deleted.
+        """
+        if isinstance(self._look.found, Exception):
+            raise self._look.found
+        return self._look.found
+
+    async def change(self, within_s: float) -> bool:
+        """Wait for the next change; False if none came within that time."""
+        with anyio.move_on_after(within_s):
+            await self._changed.wait()
+            return True
+        return False
+
+    def take(self, look: Look) -> None:
+        """Note a look, unless a later one was faster, and wake the followers if it is news."""
+        if look.began < self._look.began:
+            return
+        is_news = _mark(look) != _mark(self._look)
+        self._look = look
+        if is_news:
+            self._changed.set()
+            self._changed = anyio.Event()
+
+
+class JobWatch:
+    """Shared by all requests of one process; `run` is to run beside them."""
+
+    def __init__(self, reader: JobReader) -> None:
+        self._reader = reader
+        self._seen: dict[str, Seen] = {}
+        self._wanted = anyio.Event()
+
+    def check_room(self) -> None:
+        """Make sure that one more may follow.
+
+        Raises:
+            TooManyFollowersError: It would be one too many.
+        """
+        if sum(seen.followers for seen in self._seen.values()) >= MOST_FOLLOWERS:
+            raise TooManyFollowersError(f"More than {MOST_FOLLOWERS} requests follow jobs here.")
+
+    @asynccontextmanager
+    async def following(self, job_id: str) -> AsyncIterator[Seen]:
+        """Follow a job; the first look is a fresh one.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+            JobGoneError: It was deleted.
+            StoreUnavailableError: The store does not answer.
+            TooManyFollowersError: Too many follow jobs already.
+        """
+        self.check_room()
+        began = time.monotonic()
+        look = Look(began, await run_sync(self._reader.read, job_id))
+        seen = self._seen.setdefault(job_id, Seen(look))
+        seen.take(look)
+        seen.followers += 1
+        self._wanted.set()
+        try:
+            yield seen
+        finally:
+            seen.followers -= 1
+            if not seen.followers:
+                del self._seen[job_id]
+
+    async def run(self) -> None:
+        """Look at what is followed, again and again."""
+        while True:
+            await self._wanted.wait()
+            began = time.monotonic()
+            looks = await run_sync(self._looks, list(self._seen))
+            for job_id, look in looks.items():
+                if job_id in self._seen:
+                    self._seen[job_id].take(look)
+            if not self._seen:
+                self._wanted = anyio.Event()
+            await anyio.sleep(max(LOOK_EVERY_S, REST_SHARE * (time.monotonic() - began)))
+
+    def _looks(self, job_ids: Iterable[str]) -> dict[str, Look]:
+        looks: dict[str, Look] = {}
+        for job_id in job_ids:
+            began = time.monotonic()
+            try:
+                looks[job_id] = Look(began, self._reader.read(job_id))
+            except (JobGoneError, JobNotFoundError, ValidationError) as exc:
+                looks[job_id] = Look(began, exc)
+            except MetsegError as exc:  # the store is away: what was seen last stands
+                _log.warning("a followed job cannot be read", extra={"job_id": job_id, "code": exc.code})
+        return looks
+
+
+def _mark(look: Look) -> str:
+    return type(look.found).__name__ if isinstance(look.found, Exception) else entity_tag(look.found)
+
+
+def _from_request(request: Request) -> JobWatch:
+    return cast(JobWatch, request.app.state.watch)
+
+
+WatchOf = Annotated[JobWatch, Depends(_from_request)]

@@ -1,0 +1,48 @@
+"""A job told as it goes on, by server-sent events."""
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import StreamingResponse
+
+from metseg_api.backends import BackendsOf
+from metseg_api.events import MEDIA_TYPE, event_id, job_events
+from metseg_api.job_watch import WatchOf
+from metseg_api.openapi import EVENT_EXAMPLE, problems
+from metseg_api.routes.jobs import JobId
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=Response,
+    operation_id="follow_job",
+    summary="Follow a job by server-sent events",
+    responses=problems(404, 410, 422, 503)
+    | {
+        200: {
+            "description": "A stream of events named `job`, one at each change; the last tells the final state.",
+            "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EVENT_EXAMPLE}},
+        },
+        204: {"description": "The event in Last-Event-ID was the last one."},
+    },
+)
+async def follow_job(
+    job_id: JobId,
+    backends: BackendsOf,
+    watch: WatchOf,
+    last_event_id: Annotated[str | None, Header(description="The id of the event that is known already.")] = None,
+) -> Response:
+    """The job as it stands, and again whenever that changes.
+
+    Each event's `data` is what `GET /v1/jobs/{id}` answers. Come back with `Last-Event-ID` (a browser does so by
+    itself) after a line that broke: what was missed is not repeated, since the next event tells all.
+    """
+    watch.check_room()
+    job = await run_sync(backends.reader.read, job_id)
+    if job.state.is_final and event_id(job) == last_event_id:
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(job_events(watch, job_id, last_event_id), headers=headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,74 @@
+"""Who waits for a worker, and how fast the line moves.
+
+Read from RQ's own records, so it costs the workers nothing and is right again after a restart of Redis.
+"""
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from metseg.dispatch import connect, open_queue, redis_errors
+
+WORKERS_KEY: Final = "rq:workers:{}"
+"""Where RQ keeps the names of a queue's workers; each is a key that lives as long as its worker beats."""
+RECENT: Final = 20
+"""From how many attempts that ended last the typical duration is taken."""
+REMEMBERED_S: Final = 5.0
+"""How long the pace is told again before Redis is asked anew."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast the line moves.
+
+    Attributes:
+        workers: Workers that are alive.
+        typical_s: Median duration of the attempts that ended last, in seconds; None while none has ended.
+    """
+
+    workers: int
+    typical_s: float | None
+
+
+class WaitingLine:
+    """Looks at the queue and changes nothing; every method may raise `QueueUnavailableError`."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._queue = open_queue(connect(redis_url))
+        self._pace: tuple[float, Pace] | None = None
+
+    def position(self, job_id: str, attempt: int) -> int | None:
+        """The place of an attempt in the line, 1 being the next; None where it does not wait."""
+        with redis_errors():
+            ahead = self._queue.get_job_position(f"{job_id}-{attempt}")
+        return None if ahead is None else ahead + 1
+
+    def pace(self) -> Pace:
+        """How fast the line moves, at most some seconds ago."""
+        now = time.monotonic()
+        if self._pace is None or now - self._pace[0] > REMEMBERED_S:
+            with redis_errors():
+                self._pace = now, Pace(self._workers(), self._typical_s())
+        return self._pace[1]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._queue.connection.close()
+
+    def _workers(self) -> int:
+        redis = self._queue.connection
+        names = redis.smembers(WORKERS_KEY.format(self._queue.name))
+        return int(redis.exists(*names)) if names else 0  # of a worker that was killed only its name stays
+
+    def _typical_s(self) -> float | None:
+        registry = self._queue.finished_job_registry
+        ids = registry.get_job_ids(0, RECENT - 1, desc=True, cleanup=False)
+        queue = self._queue
+        found = queue.job_class.fetch_many(ids, connection=queue.connection, serializer=queue.serializer)
+        spans = [
+            (job.ended_at - job.started_at).total_seconds()
+            for job in found
+            if job is not None and job.started_at is not None and job.ended_at is not None
+        ]
+        return statistics.median(spans) if spans else None

@@ -1,0 +1,98 @@
+"""The line of waiting attempts, as RQ's records tell it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+from redis_fixture import RedisServer, redis_server, redis_url
+from rq import Queue, Worker
+
+from metseg.dispatch import Dispatcher, connect, open_queue
+from metseg.errors import QueueUnavailableError
+from metseg.jobs import new_job_id
+from metseg.waiting_line import Pace, WaitingLine
+
+__all__ = ["redis_server", "redis_url"]
+
+
+@pytest.fixture
+def line(redis_url: str) -> Iterator[WaitingLine]:
+    with closing(WaitingLine(redis_url)) as line:
+        yield line
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[Queue]:
+    connection = connect(redis_url)
+    yield open_queue(connection)
+    connection.close()
+
+
+def ended(queue: Queue, redis_url: str, seconds: float) -> None:
+    """An attempt that took so long, as a worker leaves it."""
+    job_id = new_job_id()
+    with closing(Dispatcher(redis_url)) as dispatcher:
+        dispatcher.enqueue(job_id, 1, timeout_s=60)
+    job = queue.fetch_job(f"{job_id}-1")
+    assert job is not None
+    queue.remove(job)
+    job.started_at = datetime.now(UTC)
+    job.ended_at = job.started_at + timedelta(seconds=seconds)
+    job.save()
+    queue.finished_job_registry.add(job, 3600)
+
+
+def test_places_are_counted_from_one_and_move_up(line: WaitingLine, queue: Queue, redis_url: str) -> None:
+    ids = [new_job_id() for _ in range(3)]
+    with closing(Dispatcher(redis_url)) as dispatcher:
+        for job_id in ids:
+            dispatcher.enqueue(job_id, 1, timeout_s=60)
+    assert [line.position(job_id, 1) for job_id in ids] == [1, 2, 3]
+    queue.remove(f"{ids[0]}-1")
+    assert [line.position(job_id, 1) for job_id in ids] == [None, 1, 2]
+    assert line.position(ids[1], 2) is None
+
+
+def test_an_empty_line_has_no_pace(line: WaitingLine) -> None:
+    assert line.pace() == Pace(workers=0, typical_s=None)
+
+
+def test_the_pace_is_that_of_living_workers_and_of_what_ended(
+    line: WaitingLine, queue: Queue, redis_url: str
+) -> None:
+    for seconds in (1, 2, 30):
+        ended(queue, redis_url, seconds)
+    workers = [Worker([queue], connection=queue.connection) for _ in range(3)]
+    for worker in workers:
+        worker.register_birth()
+    queue.connection.delete(workers[0].key)  # it was killed: its key ran out, its name is still there
+    assert line.pace() == Pace(workers=2, typical_s=2)
+
+
+def test_the_pace_is_asked_anew_only_after_some_seconds(
+    line: WaitingLine, queue: Queue, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert line.pace().typical_s is None
+    ended(queue, redis_url, 3)
+    assert line.pace().typical_s is None
+    monkeypatch.setattr("metseg.waiting_line.REMEMBERED_S", 0)
+    assert line.pace().typical_s == 3
+
+
+def test_without_redis_it_says_so(line: WaitingLine, redis_server: RedisServer) -> None:
+    redis_server.stop()
+    with pytest.raises(QueueUnavailableError):
+        line.position(new_job_id(), 1)
+    with pytest.raises(QueueUnavailableError):
+        line.pace()
+
+
+def test_looking_changes_nothing(line: WaitingLine, redis_url: str) -> None:
+    with closing(Dispatcher(redis_url)) as dispatcher, Redis.from_url(redis_url) as redis:
+        dispatcher.enqueue(new_job_id(), 1, timeout_s=60)
+        before = {key: redis.dump(key) for key in redis.keys()}
+        line.pace()
+        line.position(new_job_id(), 1)
+        assert {key: redis.dump(key) for key in redis.keys()} == before

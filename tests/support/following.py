@@ -1,0 +1,38 @@
+"""What the tests of following a job share: a worker's words without the worker, timed and delayed."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import httpx
+from api_service import ApiService
+
+from metseg.jobs import Failure, Final, JobState, Progress, Stage
+
+
+def progress(fraction: float, *, attempt: int = 1) -> Progress:
+    now = datetime.now(UTC)
+    return Progress(stage=Stage.PREDICT, fraction=fraction, attempt=attempt, started_at=now, updated_at=now)
+
+
+def end(api: ApiService, job_id: str, state: JobState = JobState.FAILED) -> None:
+    failure = Failure(code="input_damaged", message="The file breaks off.") if state is JobState.FAILED else None
+    final = Final(job_id=job_id, state=state, attempt=1, finished_at=datetime.now(UTC), failure=failure)
+    assert api.jobs.finish(final)
+
+
+@contextmanager
+def soon(action: Callable[[], object], after_s: float = 0.6) -> Iterator[None]:
+    timer = threading.Timer(after_s, action)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+    began = time.monotonic()
+    return call(), time.monotonic() - began
