@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from metseg_trainer.augment import Augmentation, Frame
-from metseg_trainer.pipeline import Pool, SliceDataset, make_pool, unchanged_slices
+from metseg_trainer.pipeline import SliceDataset, unchanged_slices
+from metseg_trainer.pools import Pool, make_pool
 from metseg_trainer.recipes import STRONG
 from metseg_trainer.shares import Share
 from metseg_trainer.slices import PreparedCase

@@ -9,10 +9,11 @@ from metseg.errors import InputError
 from metseg_trainer import training
 from metseg_trainer.augment import Augmentation
 from metseg_trainer.checkpoints import State, read_checkpoint, restore_state, state_of
-from metseg_trainer.choices import Precision
+from metseg_trainer.choices import LossKind, OptimizerKind, Precision
 from metseg_trainer.learning import build_learner
 from metseg_trainer.networks.presets import build_network
-from metseg_trainer.recipes import Recipe, Share, Stage, recipe_for_folder
+from metseg_trainer.own_recipes import OwnChoices, recipe_for_source
+from metseg_trainer.recipes import Recipe, Share, Source, Stage
 from metseg_trainer.run_folder import RunFolder
 from metseg_trainer.sources import Places, cases_of
 from metseg_trainer.training import fit
@@ -137,11 +138,19 @@ def test_half_precision_training_keeps_its_weights_in_float32(
     assert all(values.dtype != np.float16 for values in read_checkpoint(folder.checkpoint)[0].network)
 
 
-def test_ones_own_folder_keeps_every_fifth_patient(tmp_path: Path) -> None:
-    patients = [f"p{number}" for number in range(11)]
-    recipe = recipe_for_folder(tmp_path, patients, preset="tiny", epochs=9)
-    assert recipe.sources[0].validation_patients == ("p3", "p8")
+def test_ones_own_images_are_seen_at_half_resolution_first() -> None:
+    recipe = recipe_for_source(Source("own"), OwnChoices(epochs=9))
     assert [stage.epochs for stage in recipe.stages] == [3, 6]
+    assert [stage.frame.scale for stage in recipe.stages] == [0.5, 1.0]
+    assert not any(stage.frozen_encoder for stage in recipe.stages)
+
+
+def test_a_trained_encoder_is_frozen_first_and_tuned_then_at_a_lower_rate() -> None:
+    choices = OwnChoices("inception_v3_segmenter", "plain", epochs=9, encoder_weights="imagenet")
+    recipe = recipe_for_source(Source("own"), choices)
+    assert [stage.frozen_encoder for stage in recipe.stages] == [True, False]
+    assert [stage.fresh_rate for stage in recipe.stages] == [1e-3, pytest.approx(1e-4)]
+    assert (recipe.loss, recipe.optimizer) == (LossKind.CROSS_ENTROPY, OptimizerKind.ADAM)
 
 
 def test_a_split_that_names_a_missing_case_is_refused(tiny_recipe: tuple[Recipe, Places]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from metseg_trainer.checkpoints import State, restore_state
 from metseg_trainer.choices import LossKind, OptimizerKind
+from metseg_trainer.encoder_weights import freeze_encoder, load_encoder_weights
 from metseg_trainer.losses import (
     CrossEntropy,
     DeepSupervision,
@@ -40,6 +41,11 @@ class Learner:
         found = self.network.predict(slices, batch_size=batch, verbose=0)
         return np.asarray(keras.ops.convert_to_numpy(lesion_probability(found)), dtype=np.float32)
 
+    def begin(self, recipe: Recipe) -> None:
+        """Begin a run, with what the encoder has learnt elsewhere."""
+        if recipe.encoder_weights is not None:
+            load_encoder_weights(self.network, recipe.encoder_weights)
+
     def take_over(self, state: State, begins_at: int | None, *, network_alone: bool) -> None:
         """Go on from an earlier state.
 
@@ -67,6 +73,8 @@ def build_learner(recipe: Recipe, stage: Stage, *, share_statistics: bool = Fals
     for layer in _layers(network) if share_statistics else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
+    if stage.frozen_encoder:
+        freeze_encoder(network, True)
     model, heads = supervised(network)
     loss = make_loss(recipe)
     watched = keras.metrics.MeanMetricWrapper(dice_at_half, name=dice_at_half.__name__, heads=heads)

@@ -1,9 +1,8 @@
 """How the shipped weights are made, as data: sources, stages and strengths."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from types import MappingProxyType
 
 from metseg.card import Preprocessing
@@ -275,33 +274,3 @@ an earlier state of the generator, so that equal seeds gave somewhat other scans
 measured on scans of the present one."""
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({SHIPPED.name: SHIPPED})
-
-
-def recipe_for_folder(folder: Path, patients: Sequence[str], *, preset: str, epochs: int) -> Recipe:
-    """Make a recipe for one's own images and masks: every fifth patient is kept for validation.
-
-    Args:
-        folder: As `metseg_trainer.datasets` reads it.
-        patients: Of its cases.
-        preset: Of the Attention U-Net.
-        epochs: The first third of them is run at half resolution.
-    """
-    kept = tuple(sorted(set(patients))[4::5])
-    shares = {"own": Share(slices=400, lesion_fraction=0.7)}
-    early = epochs // 3
-    stages = (Stage(early, HALF_HEAD, shares), Stage(epochs - early, HEAD, shares))
-    return Recipe(
-        name="own",
-        network="attention_unet",
-        preset=preset,
-        sources=(
-            Source(
-                "own",
-                str(folder.resolve()),
-                validation_patients=kept,
-                validation=Share(slices=64 if kept else 0, lesion_fraction=0.7),
-            ),
-        ),
-        stages=stages,
-        augmentation=STRONG,
-    )

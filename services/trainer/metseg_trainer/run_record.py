@@ -4,21 +4,24 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 from pydantic import TypeAdapter, ValidationError
 
 from metseg.errors import InputError
-from metseg_trainer.checkpoints import Progress
 from metseg_trainer.choices import Precision
-from metseg_trainer.devices import Hardware, cpu_name, device_names
-from metseg_trainer.recipes import Recipe
+from metseg_trainer.manifest import manifest_digest
+from metseg_trainer.progress import Progress
+from metseg_trainer.recipes import Recipe, Source
 from metseg_trainer.software import software_versions
 from metseg_trainer.sources import Places, parts_of
+
+if TYPE_CHECKING:
+    from metseg_trainer.devices import Hardware
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class SourceRecord:
         train: Number of its training cases.
         validation: Number of its validation cases.
         split_sha256: Of the names and patients of both lists.
+        manifest_sha256: Of the manifest, with every image and mask.
     """
 
     train: int
     validation: int
     split_sha256: str
+    manifest_sha256: str
 
 
 @dataclass(frozen=True)
@@ -124,8 +129,12 @@ def describe_progress(progress: Progress, *, over: bool) -> dict[str, Any]:
     }
 
 
-def describe_start(hardware: Hardware, from_epoch: int) -> Start:
+def describe_start(hardware: "Hardware", from_epoch: int) -> Start:
     """Describe this process and its machine."""
+    import keras  # slow to import, and those who read records do without it
+
+    from metseg_trainer.devices import cpu_name, device_names
+
     return Start(
         at=datetime.now(UTC).replace(microsecond=0).isoformat(),
         from_epoch=from_epoch,
@@ -141,28 +150,29 @@ def describe_start(hardware: Hardware, from_epoch: int) -> Start:
 
 def describe_data(recipe: Recipe, places: Places) -> dict[str, SourceRecord]:
     """Describe the cases of each source of a recipe."""
-    return {source.name: _describe_source(parts_of(source, places)) for source in recipe.sources}
+    return {source.name: _describe_source(source, places) for source in recipe.sources}
 
 
-def expect_same_run(before: RunRecord, now: RunRecord) -> None:
+def expect_same_run(before: RunRecord, recipe: Recipe, data: Mapping[str, SourceRecord]) -> None:
     """See to it that a resumed run goes on with what it began with.
 
     Raises:
-        InputError: The recipe or the cases have changed.
+        InputError: The recipe or an image has changed.
     """
-    old, new = (_RECIPE.dump_python(record.recipe, mode="json") for record in (before, now))
+    old, new = (_RECIPE.dump_python(one, mode="json") for one in (before.recipe, recipe))
     changed = [one.name for one in fields(Recipe) if old[one.name] != new[one.name]]
     if changed:
         raise InputError(f"The run was begun with another recipe; it differs in: {', '.join(changed)}.")
-    moved = [name for name in now.data if before.data.get(name, now.data[name]) != now.data[name]]
+    moved = [name for name, record in data.items() if before.data.get(name) != record]
     if moved:
-        raise InputError(f"The cases of {', '.join(moved)} are not those that the run was begun with.")
+        raise InputError(f"The images of {', '.join(moved)} are not those that the run was begun with.")
 
 
-def _describe_source(parts: Any) -> SourceRecord:
+def _describe_source(source: Source, places: Places) -> SourceRecord:
+    parts = parts_of(source, places)
     listed = {part: [[case.name, case.patient] for case in cases] for part, cases in parts.items()}
     digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
-    return SourceRecord(len(listed["train"]), len(listed["validation"]), digest)
+    return SourceRecord(len(parts["train"]), len(parts["validation"]), digest, manifest_digest(source, places))
 
 
 def _source_commit() -> str | None:

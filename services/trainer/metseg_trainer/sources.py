@@ -7,7 +7,7 @@ from typing import Literal
 from metseg.card import Preprocessing
 from metseg.errors import InputError
 from metseg_trainer.datasets import Case, choose_layout, find_cases
-from metseg_trainer.pipeline import Pool, make_pool
+from metseg_trainer.pools import Pool, make_pool
 from metseg_trainer.recipes import Source
 from metseg_trainer.shares import Share
 from metseg_trainer.slices import load_cases

@@ -11,13 +11,16 @@ import numpy as np
 
 from metseg.errors import InputError, RequestError
 from metseg_trainer.averaging import WeightAverage
-from metseg_trainer.checkpoints import Progress, Row, State, read_checkpoint, state_of, write_checkpoint
+from metseg_trainer.checkpoints import State, read_checkpoint, state_of, write_checkpoint
+from metseg_trainer.checks import check_sources
 from metseg_trainer.curves import draw_curves, write_log
 from metseg_trainer.devices import Hardware, computing_in, resolve_precision, sharing_scope
 from metseg_trainer.epoch_bar import EpochBar, tell_epoch
 from metseg_trainer.learning import Learner, build_learner
 from metseg_trainer.losses import dice_at_half
-from metseg_trainer.pipeline import Batch, Pool, SliceDataset, unchanged_slices
+from metseg_trainer.pipeline import Batch, SliceDataset, unchanged_slices
+from metseg_trainer.pools import Pool
+from metseg_trainer.progress import Progress, Row
 from metseg_trainer.recipes import Recipe, Stage
 from metseg_trainer.run_folder import RunFolder
 from metseg_trainer.run_record import (
@@ -55,8 +58,8 @@ def fit(
         hardware: What to compute on.
 
     Raises:
-        InputError: The folder holds a run and `resume` is not set, or the run was begun with another recipe, other
-            cases or another network.
+        InputError: The folder holds a run and `resume` is not set; the run was begun with another recipe or other
+            images; or the images do not pass `check_sources`.
         RequestError: The devices cannot be used so, or the loss is no longer a number.
     """
     if folder.checkpoint.exists() and not resume:
@@ -73,11 +76,14 @@ def fit(
 
 def _begin_record(recipe: Recipe, places: Places, folder: RunFolder, start: Start) -> RunRecord:
     """Write the record of a new run, or add a start to that of a run that goes on."""
-    record = RunRecord(recipe, resolve_precision(recipe.precision), describe_data(recipe, places), (start,))
+    data = describe_data(recipe, places)
     if folder.checkpoint.exists():
         before = read_record(folder.about)
-        expect_same_run(before, record)
+        expect_same_run(before, recipe, data)
         record = replace(before, starts=(*before.starts, start))
+    else:
+        check_sources(recipe.sources, places, recipe.preprocessing)
+        record = RunRecord(recipe, resolve_precision(recipe.precision), data, (start,))
     write_record(folder.about, record)
     return record
 
@@ -157,6 +163,8 @@ class _Trainer:
                     recipe.steps_before(number) if begins else None,
                     network_alone=begins and stage.fresh_rate is not None,
                 )
+            else:
+                learner.begin(recipe)
         return learner
 
     def _train_epoch(self, learner: Learner, stage: Stage, pools: list[Pool]) -> Row:
