@@ -7,9 +7,16 @@ import sys
 from collections.abc import Sequence
 
 from metseg.errors import MetsegError
-from metseg_trainer.commands import evaluate, export, fit, phantom
+from metseg_trainer.commands import data, evaluate, export, fit, phantom, sheet
 
-COMMANDS = {"phantom": phantom, "fit": fit, "evaluate": evaluate, "export": export}
+COMMANDS = {
+    "phantom": phantom,
+    "data": data,
+    "sheet": sheet,
+    "fit": fit,
+    "evaluate": evaluate,
+    "export": export,
+}
 
 _EPILOG = """\
 the whole way, from nothing to a served model:

@@ -4,21 +4,30 @@ import argparse
 import os
 from pathlib import Path
 
+from tqdm import tqdm
+
 from metseg.errors import RequestError
 from metseg_trainer.commands.places import write_phantoms
 from metseg_trainer.commands.speaking import say
 from metseg_trainer.recipes import PhantomSet
 
+LAYOUTS = ("brats-mets", "ucsf-bmsr", "brainmetshare", "kaggle-lgg")
+
 SHORT = "write synthetic scans with known lesions"
 
 DESCRIPTION = """\
 Write synthetic T1c-like heads with lesions of known place, shape, volume and diameter: images/, masks/ (one label
-a lesion), truth/ (JSON) and the notice of the anatomy's authors. Equal seeds write equal voxels."""
+a lesion), truth/ (JSON) and the notice of the anatomy's authors. Equal seeds write equal voxels.
+
+With --layout the same heads are written as a public data set lies on disk, to try its reader: BraTS-METS,
+UCSF-BMSR, BrainMetShare (pictures) or Kaggle LGG. Necrosis, oedema and the enhancing rim have their labels; other
+sequences than T1c are stand-ins."""
 
 EXAMPLES = """\
 examples:
   metseg-train phantom --out heads --count 5
   metseg-train phantom --out runs/phantoms/test --count 24 --seed 9100 --workers 2
+  metseg-train phantom --out brats --layout brats-mets --count 8 --preset small
   metseg-train phantom --samples samples"""
 
 
@@ -34,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", default="clinical", help="how scans vary: clinical, isotropic, small (%(default)s)"
     )
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help="write a synthetic copy of a public data set instead of images/ and masks/",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
 
 
@@ -47,5 +61,17 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.preset not in phantom.PRESETS:
         raise RequestError(f"there is no preset {options.preset}; these exist: {', '.join(phantom.PRESETS)}")
+    if options.layout is not None:
+        studies = phantom.write_studies(
+            options.out,
+            options.layout,
+            count=options.count,
+            seed=options.seed,
+            preset=options.preset,
+            workers=options.workers,
+        )
+        written = list(tqdm(studies, desc=f"studies in {options.out}", total=options.count, unit="study"))
+        say(f"{len(written)} studies in the layout {options.layout} are in {options.out}.")
+        return
     write_phantoms(options.out, PhantomSet(options.count, options.seed, options.preset), options.workers)
     say(f"{options.count} scans are in {options.out}.")
