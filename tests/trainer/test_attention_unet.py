@@ -3,10 +3,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from untrained import noise, unsettle_norms
 
 from metseg.errors import RequestError
-from metseg_trainer.folding import count_gflop, fold_batch_norm
-from metseg_trainer.losses import soft_dice
+from metseg_trainer.folding import count_gflop
+from metseg_trainer.networks.attention_maps import attention_maps
 from metseg_trainer.networks.attention_unet import AttentionUNet, attention_gate
 from metseg_trainer.networks.presets import build_network
 
@@ -16,28 +17,11 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     keras.utils.set_random_seed(1)
-    made = build_network("attention_unet", "tiny", (SIDE, SIDE))
-    rng = np.random.default_rng(1)
-    for layer in made.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = (values.shape for values in layer.get_weights())
-            layer.set_weights(
-                [
-                    rng.uniform(0.5, 1.5, gamma),
-                    rng.normal(0, 0.3, beta),
-                    rng.normal(0, 0.3, mean),
-                    rng.uniform(0.5, 2, variance),
-                ]
-            )
-    return made
-
-
-def _slices(n: int = 2) -> np.ndarray:
-    return np.random.default_rng(2).integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
+    return unsettle_norms(build_network("attention_unet", "tiny", (SIDE, SIDE)))
 
 
 def test_slices_become_probabilities_of_the_same_size(network: keras.Model) -> None:
-    found = network.predict(_slices(), verbose=0)
+    found = network.predict(noise(2, SIDE), verbose=0)
     assert found.shape == (2, SIDE, SIDE, 1)
     assert found.dtype == np.float32
     assert found.min() >= 0
@@ -55,7 +39,9 @@ def test_a_saved_network_answers_the_same_when_loaded(network: keras.Model, tmp_
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras", compile=False)
     assert isinstance(loaded, AttentionUNet)
-    np.testing.assert_array_equal(loaded.predict(_slices(), verbose=0), network.predict(_slices(), verbose=0))
+    np.testing.assert_array_equal(
+        loaded.predict(noise(2, SIDE), verbose=0), network.predict(noise(2, SIDE), verbose=0)
+    )
 
 
 def test_the_config_is_the_constructors_arguments(network: keras.Model) -> None:
@@ -69,11 +55,39 @@ def test_weights_fit_any_input_size(network: keras.Model) -> None:
 
 
 def test_a_gate_weights_by_at_most_one_and_at_least_zero(network: keras.Model) -> None:
-    alpha = keras.Model(network.input, network.get_layer("gate0_alpha").output).predict(_slices(), verbose=0)
+    alpha = keras.Model(network.input, network.get_layer("gate0_alpha").output).predict(noise(2, SIDE), verbose=0)
     assert alpha.shape[-1] == 1
     assert alpha.min() >= 0
     assert alpha.max() <= 1
     assert alpha.std() > 0
+
+
+def test_attention_maps_show_what_each_gate_lets_through(network: keras.Model) -> None:
+    maps = attention_maps(network, noise(2, SIDE))
+    assert [one.shape for one in maps] == [(2, SIDE, SIDE)] * 2
+    alpha = keras.Model(network.input, network.get_layer("gate0_alpha").output).predict(noise(2, SIDE), verbose=0)
+    np.testing.assert_allclose(maps[0], alpha[..., 0], atol=1e-6)
+    for one in maps:
+        assert one.dtype == np.float32
+        assert 0 <= one.min() < one.max() <= 1
+
+
+def test_a_network_without_gates_has_no_attention_maps() -> None:
+    with pytest.raises(RequestError, match="expected a network with attention gates"):
+        attention_maps(build_network("unet_plus_plus", "tiny", (SIDE, SIDE)), noise(1, SIDE))
+
+
+@pytest.mark.parametrize("levels", [2, 5, 6])
+def test_any_number_of_levels_will_do(levels: int) -> None:
+    network = AttentionUNet(filters=[2] * levels, size=(SIDE, SIDE))
+    assert network.output_shape == (None, SIDE, SIDE, 1)
+    assert network.get_layer(f"gate{levels - 2}_alpha").output.shape[1] == SIDE >> (levels - 2)
+
+
+def test_several_classes_share_the_probability_of_a_pixel() -> None:
+    found = build_network("attention_unet", "tiny", (SIDE, SIDE), classes=3).predict(noise(2, SIDE), verbose=0)
+    assert found.shape == (2, SIDE, SIDE, 3)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
 
 
 def test_a_gate_is_additive() -> None:
@@ -94,30 +108,15 @@ def test_a_gate_is_additive() -> None:
     np.testing.assert_allclose(gate.predict([x, g], verbose=0), x * alpha, rtol=1e-4, atol=1e-5)
 
 
-def test_folding_batch_norm_changes_no_answer(network: keras.Model) -> None:
-    folded = fold_batch_norm(network)
-    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
-    np.testing.assert_allclose(
-        folded.predict(_slices(), verbose=0), network.predict(_slices(), verbose=0), atol=1e-5
-    )
-
-
 def test_the_small_preset_costs_at_most_12_gflop_a_slice() -> None:
     assert 8 < count_gflop(build_network("attention_unet", "small")) < 12
+
+
+def test_sides_that_cannot_be_halved_often_enough_are_refused() -> None:
+    with pytest.raises(RequestError, match="divisible by 4"):
+        build_network("attention_unet", "tiny", (SIDE, SIDE + 2))
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(RequestError, match="attention_unet/small"):
         build_network("attention_unet", "enormous")
-
-
-def test_soft_dice_is_one_for_identical_and_for_empty_masks() -> None:
-    mask = np.zeros((2, 8, 8, 1), np.uint8)
-    mask[0, 2:4, 2:4] = 1
-    np.testing.assert_allclose(soft_dice(mask, mask.astype(np.float32)), [1, 1])
-
-
-def test_soft_dice_is_low_where_only_one_is_empty() -> None:
-    mask = np.zeros((2, 8, 8, 1), np.uint8)
-    mask[0, :4] = 1
-    np.testing.assert_allclose(soft_dice(mask, mask[::-1].astype(np.float32)), [1 / 33, 1 / 33], rtol=1e-6)

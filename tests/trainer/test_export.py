@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
+from untrained import noise, unsettle_norms
 
 from metseg.card import CARD_PATH, ModelCard, Preprocessing
 from metseg.errors import CardError, InputError
@@ -102,6 +103,25 @@ def test_the_export_answers_like_the_network(network: keras.Model, exported: Pat
     slices = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8)
     (answer,) = saved_model_predictor(exported)([slices])
     np.testing.assert_allclose(answer, network.predict(slices, verbose=0), atol=1e-5)
+
+
+def test_a_network_of_several_classes_is_served_as_one_probability_of_lesion(
+    card: ModelCard, tmp_path: Path
+) -> None:
+    network = build_network("unet_plus_plus", "tiny-l1", (SIDE, SIDE), classes=3)
+    (answer,) = saved_model_predictor(export_network(network, card, tmp_path))([noise(2, SIDE)])
+    classes = network.predict(noise(2, SIDE), verbose=0)
+    assert answer.shape == (2, SIDE, SIDE, 1)
+    np.testing.assert_allclose(answer, classes[..., 1:].sum(-1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_network_with_a_model_inside_is_folded_too(card: ModelCard, tmp_path: Path) -> None:
+    network = unsettle_norms(build_network("inception_v3_segmenter", "skips", (SIDE, SIDE)))
+    folder = export_network(network, card, tmp_path)
+    assert not [name for name in _operations(folder) if "Rsqrt" in name or "BatchNorm" in name]
+    (answer,) = saved_model_predictor(folder)([noise(1, SIDE)])
+    np.testing.assert_allclose(answer, network(noise(1, SIDE), training=False), atol=1e-5)
 
 
 def test_the_card_travels_inside(exported: Path, card: ModelCard) -> None:

@@ -1,7 +1,8 @@
 """From trained weights to what TF Serving hosts: a frozen SavedModel with card and warm-up requests.
 
 The network is folded (`metseg_trainer.folding`) and its weights become constants, so that they lie on the disk
-once. What is written is loaded again and compared with the Keras network before it takes its place.
+once. A network of several classes answers with the probability of lesion of any kind, as every served model does.
+What is written is loaded again and compared with the Keras network before it takes its place.
 """
 
 import os
@@ -18,7 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from metseg.card import CARD_PATH, ModelCard
 from metseg.errors import CardError, MetsegError
 from metseg_trainer.folding import fold_batch_norm
-from metseg_trainer.predictors import keras_predictor, saved_model_predictor
+from metseg_trainer.predictors import keras_predictor, lesion_channel, saved_model_predictor
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 WARMUP_BATCHES = (1, 8)
@@ -103,14 +104,14 @@ def _write_saved_model(network: keras.Model, name: str, folder: Path) -> None:
 
     @tf.function(input_signature=[spec])
     def probability(slices: tf.Tensor) -> tf.Tensor:
-        return folded(slices, training=False)
+        return lesion_channel(folded(slices, training=False))
 
     frozen = convert_variables_to_constants_v2(probability.get_concrete_function())
 
     @tf.function(input_signature=[spec])
     def serve(slices: tf.Tensor) -> dict[str, tf.Tensor]:
         (answer,) = frozen(slices)
-        return {"probability": tf.ensure_shape(answer, (None, *folded.output_shape[1:]))}
+        return {"probability": tf.ensure_shape(answer, (None, *folded.output_shape[1:-1], 1))}
 
     module = tf.Module(name=name)
     module.frozen = frozen

@@ -48,10 +48,8 @@ def count_gflop(network: keras.Model) -> float:
 def _operations(layer: keras.Layer) -> int:
     if isinstance(layer, keras.layers.Conv2DTranspose):
         return 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.input.shape[1:3]))
-    if isinstance(layer, keras.layers.Conv2D):
-        return 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3]))
-    if isinstance(layer, keras.layers.Dense):
-        return 2 * int(np.prod(layer.kernel.shape))
+    if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+        return 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
     return 0
 
 

@@ -1,7 +1,11 @@
-"""Networks as `metseg.segment.Predict`: the very interface that serving puts in the same place."""
+"""Networks as `metseg.segment.Predict`: the very interface that serving puts in the same place.
+
+What they answer is the probability of lesion, (n, w, h, 1), whatever the number of a network's classes.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +13,7 @@ from numpy.typing import NDArray
 
 from metseg.errors import InputError
 from metseg.segment import Batches, Predict
+from metseg_trainer.losses import lesion_probability
 
 
 def keras_predictor(network: keras.Model) -> Predict:
@@ -16,9 +21,15 @@ def keras_predictor(network: keras.Model) -> Predict:
 
     def predict(batches: Batches) -> Iterator[NDArray[np.float32]]:
         for batch in batches:
-            yield np.asarray(keras.ops.convert_to_numpy(network(batch, training=False)), dtype=np.float32)
+            answer = lesion_channel(network(batch, training=False))
+            yield np.asarray(keras.ops.convert_to_numpy(answer), dtype=np.float32)
 
     return predict
+
+
+def lesion_channel(answer: Any) -> Any:
+    """Return a network's probability of lesion, (n, w, h, 1); one channel alone is that already."""
+    return answer if answer.shape[-1] == 1 else lesion_probability(answer)
 
 
 def saved_model_predictor(folder: Path) -> Predict:

@@ -55,7 +55,7 @@ class AttentionUNet(keras.Model):
             x = downs[level](x)
         x = drop(double_convolution(x, filters[levels], "bottom"))
         for level in reversed(range(levels)):
-            skip = attention_gate(skips[level], x, filters=max(filters[level] // 2, 1), name=gate_name(level))
+            skip = attention_gate(skips[level], x, filters=max(filters[level] // 2, 1), name=f"gate{level}")
             x = convolution(ups[level](x), filters[level], f"up{level}_conv")
             x = double_convolution(joins[level]([skip, x]), filters[level], f"decoder{level}")
         super().__init__(inputs=slices, outputs=probability_head(x, classes), name=name)
@@ -77,9 +77,9 @@ class AttentionUNet(keras.Model):
         }
 
 
-def gate_name(level: int) -> str:
-    """Return the prefix of the names of a level's gate; its weights leave the layer `<prefix>_alpha`."""
-    return f"gate{level}"
+def alpha_name(level: int) -> str:
+    """Return the name of the layer whose output is what a level's gate weights its skip connection by."""
+    return f"gate{level}_alpha"
 
 
 def attention_gate(skip: Any, gating: Any, *, filters: int, name: str) -> Any:

@@ -13,6 +13,9 @@ import keras
 SMALLEST_SIDE = 75
 """Below this the last map is empty; `keras.applications` refuses it."""
 
+ENCODER = "encoder"
+"""Name of the encoder among the layers of a network."""
+
 FILE_WITHOUT_TOP = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 """Name of the ImageNet weights among the files of `keras.applications`."""
 
@@ -49,12 +52,12 @@ def build_encoder(size: Sequence[int]) -> keras.Model:
     """Build the encoder, from float32 (n, *size, 3) in [-1, 1] to five maps, finest first.
 
     Each map is the last one of its resolution: 64, 192, 288, 768 and 2048 channels; 147², 71², 35², 17² and 8²
-    cells for 299² pixels. The model is called `encoder` and has random weights.
+    cells for 299² pixels. Its weights are random and do not depend on the size.
     """
     whole = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(*size, 3))
     pools = [layer for layer in whole.layers if isinstance(layer, keras.layers.MaxPooling2D)]
     maps = [pool.input for pool in pools[:2]] + [whole.get_layer(f"mixed{block}").output for block in (2, 7, 10)]
-    return keras.Model(whole.input, maps, name="encoder")
+    return keras.Model(whole.input, maps, name=ENCODER)
 
 
 def encoder_sides(size: Sequence[int], encoder_size: int) -> tuple[int, int]:

@@ -13,8 +13,6 @@ import keras
 from metseg_trainer.networks.blocks import CHANNELS, convolution, probability_head
 from metseg_trainer.networks.inception_encoder import GRIDS, Grid, build_encoder, encoder_sides
 
-ENCODER = "encoder"
-
 
 @keras.saving.register_keras_serializable(package="metseg")
 class InceptionV3Segmenter(keras.Model):
