@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metseg_trainer.augment import Augmentation, Frame, augment
-from metseg_trainer.pipeline import Pool
+from metseg_trainer.pools import Pool
 
 Picture = NDArray[np.uint8]
 
