@@ -2,7 +2,7 @@
 
 It travels inside the SavedModel (`assets.extra/card.json`). The worker takes the preprocessing from it, so that
 weights and preprocessing cannot be mixed up. Its parts follow Mitchell et al., "Model Cards for Model Reporting",
-FAT* 2019.
+FAT* 2019, and the items of CLAIM 2024.
 """
 
 import hashlib
@@ -92,8 +92,43 @@ class Score(CardPart):
     command: str
 
 
+class MeasuredPoint(CardPart):
+    """A threshold with what it finds, measured on validation scans at the card's smallest lesion.
+
+    `sensitivity` is the share of lesions that are found, by the rule of BraTS-METS; None where no scan has any.
+    """
+
+    name: Literal["screening", "planning"]
+    rule: str
+    threshold: float = Field(gt=0, lt=1)
+    sensitivity: float | None = Field(default=None, ge=0, le=1)
+    false_lesions_per_scan: float = Field(ge=0)
+    mean_dice: float = Field(ge=0, le=1)
+    scans: int = Field(ge=0)
+    measured_on: str
+
+
+class Evidence(CardPart):
+    """What the scores rest on, by the items of CLAIM 2024 (Tejani et al., Radiol Artif Intell 2024).
+
+    `by_size` tells sensitivity by class of lesion size, `failures` where the model went wrong.
+    """
+
+    main_metric: str = NOT_STATED
+    reference_standard: str = NOT_STATED
+    partition: str = NOT_STATED
+    definitions: list[str] = []
+    intervals: str = NOT_STATED
+    by_size: list[Score] = []
+    failures: list[str] = []
+    not_tested: list[str] = []
+
+
 class ModelCard(CardPart):
-    """What stands in `card.json`; `read` and `write` keep it whole."""
+    """What stands in `card.json`; `read` and `write` keep it whole.
+
+    `classes` counts the channels of the network's own answer: 1 for lesion, more for background and its kinds.
+    """
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=NAME_PATTERN)
@@ -114,6 +149,9 @@ class ModelCard(CardPart):
     limits: list[str]
     licence: str
     created_at: AwareDatetime
+    classes: int = Field(default=1, ge=1)
+    operating_points: list[MeasuredPoint] = []
+    evidence: Evidence | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:

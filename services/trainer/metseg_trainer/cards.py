@@ -53,6 +53,7 @@ def make_card(
         version=version,
         network=recipe.network,
         preset=recipe.preset,
+        classes=recipe.classes,
         preprocessing=recipe.preprocessing,
         threshold=point.threshold,
         min_lesion_mm3=point.min_lesion_mm3,

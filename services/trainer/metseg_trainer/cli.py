@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from metseg.errors import MetsegError
-from metseg_trainer.commands import data, evaluate, export, fit, phantom, sheet
+from metseg_trainer.commands import compare, data, evaluate, export, fit, phantom, sheet
 
 COMMANDS = {
     "phantom": phantom,
@@ -15,6 +15,7 @@ COMMANDS = {
     "sheet": sheet,
     "fit": fit,
     "evaluate": evaluate,
+    "compare": compare,
     "export": export,
 }
 

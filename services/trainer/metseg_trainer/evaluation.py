@@ -1,27 +1,42 @@
-"""How good a model is, measured through the very path that serves: read, prepare, predict, restore, lesions.
+"""How one case comes out, seen through the very path that serves: read, prepare, predict, restore, lesions.
 
-A case is seen once; its probability is then judged at any threshold and smallest lesion (`judge`), by the rules of
-`metseg.lesions`. A lesion of the truth is found when a predicted one touches it; a predicted one that touches none
-is false.
+A case is seen once; its probability is then judged at any threshold and smallest lesion. Two rules say what is
+found. `lesionwise` follows BraTS-METS (`metseg_trainer.metrics.lesionwise`). Beside it, lesions as the data set
+numbers them are found when a predicted one touches them, and a predicted one that touches none is false.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from metseg.card import ModelCard
-from metseg.lesions import LesionRules, find_lesions
-from metseg.scan import read_scan
+from metseg.lesions import LesionRules, label_lesions
 from metseg.segment import Predict, segment
 from metseg.volume import Volume
-from metseg_trainer.datasets import Case
+from metseg_trainer.datasets import Case, read_lesions
+from metseg_trainer.metrics.detection import Parts, list_parts
+from metseg_trainer.metrics.lesionwise import (
+    METS_2023,
+    Lesionwise,
+    LesionwiseRules,
+    ball_diameter,
+    box_around,
+    find_true_lesions,
+    lesionwise,
+)
+from metseg_trainer.metrics.overlap import Overlap, overlap
+from metseg_trainer.metrics.surface import Spacing, compare_surfaces
+from metseg_trainer.predictions import Prediction, PredictionCache
 from metseg_trainer.slices import read_case
 
-LARGE_LESION_MM = 8.0
-"""Lesions from this diameter on must be found."""
+TOLERANCE = 1.0
+"""Of the surface Dice: mm, or pixels for a picture without spacing."""
+
+PICTURE_RULES = replace(METS_2023, penalty_mm=None)
+"""In pixels: a missed lesion is as far away as the picture's diagonal is long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +57,21 @@ class SeenCase:
     is_picture: bool
     has_spacing: bool
 
+    @property
+    def unit(self) -> Literal["mm", "px"]:
+        """What distances are measured in."""
+        return "mm" if self.has_spacing else "px"
+
+    @property
+    def spacing(self) -> Spacing:
+        """Distance of voxels along each axis, in `unit`."""
+        return self.truth.spacing_mm if self.has_spacing else (1.0, 1.0, 1.0)
+
+    @property
+    def rules(self) -> LesionwiseRules:
+        """How lesions are told apart."""
+        return METS_2023 if self.has_spacing else PICTURE_RULES
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -58,107 +88,110 @@ class CaseResult:
 
     Attributes:
         name: The case.
+        patient: Whose it is.
         label: Its class, where a manifest names it.
-        dice: 1 where truth and prediction are both empty.
-        true_diameters_mm: Diameter of the ball of equal volume, of each lesion of the truth.
-        found: Whether each of them was found.
+        unit: Of distances and diameters.
+        voxels: Voxel by voxel.
+        hd95: 95th percentile of the distance of surfaces; the penalty of `lesionwise` where one mask is empty.
+        surface_dice: Share of the surfaces within 1 mm (1 pixel) of each other.
+        lesionwise: By the rules of BraTS-METS; volumes in pixels for a picture without spacing.
+        true_diameters_mm: Diameter of the ball of equal volume, of each numbered lesion of the truth; empty where
+            nothing can be measured in mm.
+        found: Whether a predicted lesion touches each of them.
         false_lesions: Predicted lesions that touch no lesion of the truth.
     """
 
     name: str
+    patient: str
     label: str | None
-    dice: float
+    unit: Literal["mm", "px"]
+    voxels: Overlap
+    hd95: float
+    surface_dice: float
+    lesionwise: Lesionwise
     true_diameters_mm: tuple[float, ...]
     found: tuple[bool, ...]
     false_lesions: int
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was marked."""
+        return self.voxels.precision == 0 and not any(self.found) and not self.false_lesions
 
-def see_cases(cases: Iterable[Case], card: ModelCard, predict: Predict) -> Iterator[SeenCase]:
-    """Send each case through the network, exactly as the worker does."""
+    @property
+    def dice(self) -> float:
+        """Voxel by voxel; 1 where truth and prediction are both empty."""
+        return self.voxels.dice
+
+
+def see_cases(
+    cases: Iterable[Case], card: ModelCard, predict: Predict, *, cache: PredictionCache | None = None
+) -> Iterator[SeenCase]:
+    """Send each case through the network, exactly as the worker does.
+
+    Args:
+        cases: One after the other; none is kept in memory.
+        card: Says how they are prepared.
+        predict: The network.
+        cache: Where predictions are taken from and kept; None predicts all of them.
+    """
     for case in cases:
-        scan, _ = read_case(case)
-        seen = segment(scan, card, predict)
-        yield SeenCase(case, _numbered(case), seen.probability.array, scan.is_picture, scan.has_spacing)
+        prediction = None if cache is None else cache.load(case)
+        if prediction is None:
+            prediction = _predict_case(case, card, predict)
+            if cache is not None:
+                cache.save(case, prediction)
+        yield SeenCase(
+            case, read_lesions(case), prediction.probability, prediction.is_picture, prediction.has_spacing
+        )
 
 
 def judge(seen: SeenCase, point: OperatingPoint) -> CaseResult:
     """Compare one case's lesions with the truth."""
-    rules = LesionRules(point.min_lesion_mm3, point.min_lesion_px, seen.is_picture, seen.has_spacing)
-    over = seen.truth.with_array(seen.probability >= point.threshold)
-    predicted, labels = find_lesions(over, seen.probability, rules)
+    labels = find_predicted(seen, point)
     truth = seen.truth.array
+    surfaces = compare_surfaces(truth > 0, labels > 0, seen.spacing)
+    lesions = lesionwise(truth > 0, labels > 0, seen.spacing, seen.rules)
     sizes = np.bincount(truth.reshape(-1))
     numbers = [int(number) for number in np.flatnonzero(sizes[1:]) + 1]
     touched = set(np.unique(truth[labels > 0]).tolist())
     true_positive = set(np.unique(labels[truth > 0]).tolist()) - {0}
+    diameters = [ball_diameter(sizes[number] * seen.truth.voxel_mm3) for number in numbers]
     return CaseResult(
         name=seen.case.name,
+        patient=seen.case.patient,
         label=seen.case.label,
-        dice=dice(truth > 0, labels > 0),
-        true_diameters_mm=tuple(_ball_diameter(sizes[number] * seen.truth.voxel_mm3) for number in numbers),
+        unit=seen.unit,
+        voxels=overlap(truth > 0, labels > 0),
+        hd95=min(surfaces.hausdorff95, lesions.penalty),
+        surface_dice=surfaces.dice_within(TOLERANCE),
+        lesionwise=lesions,
+        true_diameters_mm=tuple(diameters) if seen.has_spacing else (),
         found=tuple(number in touched for number in numbers),
-        false_lesions=len(predicted) - len(true_positive),
+        false_lesions=int(labels.max()) - len(true_positive),
     )
 
 
-def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return the Dice coefficient (Dice, Ecology 1945) of two masks; 1 when both are empty."""
-    total = int(one.sum()) + int(other.sum())
-    return 2.0 * int((one & other).sum()) / total if total else 1.0
+def find_predicted(seen: SeenCase, point: OperatingPoint) -> NDArray[np.uint16]:
+    """Number the lesions that the worker would find at a point; 0 is everything else."""
+    rules = LesionRules(point.min_lesion_mm3, point.min_lesion_px, seen.is_picture, seen.has_spacing)
+    return label_lesions(seen.truth.with_array(seen.probability >= point.threshold), rules)
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    cases: int
+def smallest_voxels(seen: SeenCase, point: OperatingPoint) -> float:
+    """Return the smallest lesion of a point in voxels."""
+    return point.min_lesion_px if seen.is_picture else point.min_lesion_mm3 / seen.truth.voxel_mm3
 
 
-def mean_with_interval(values: Sequence[float], *, draws: int = 2000) -> Estimate:
-    """Return the mean over cases, with the percentile bootstrap's interval (Efron, Ann Stat 1979)."""
-    array = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(0)
-    means = array[rng.integers(0, len(array), (draws, len(array)))].mean(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(float(array.mean()), float(low), float(high), len(array))
+def parts_by_threshold(seen: SeenCase, thresholds: Sequence[float]) -> dict[float, Parts]:
+    """Sort the parts of one case's prediction at each threshold."""
+    box = box_around((seen.truth.array > 0) | (seen.probability >= min(thresholds)))
+    lesions = find_true_lesions(seen.truth.array[box] > 0, seen.spacing, seen.rules)
+    probability = seen.probability[box]
+    return {threshold: list_parts(lesions, probability >= threshold) for threshold in thresholds}
 
 
-def sensitivity_with_interval(results: Sequence[CaseResult], *, draws: int = 2000) -> Estimate | None:
-    """Return the share of lesions of 8 mm and more that were found; the bootstrap draws whole cases.
-
-    Returns:
-        None where no case has such a lesion.
-    """
-    counts = np.array([_large_counts(result) for result in results], dtype=np.float64).reshape(-1, 2)
-    counts = counts[counts[:, 1] > 0]
-    if not len(counts):
-        return None
-    rng = np.random.default_rng(0)
-    sums = counts[rng.integers(0, len(counts), (draws, len(counts)))].sum(axis=1)
-    low, high = np.percentile(sums[:, 0] / sums[:, 1], (2.5, 97.5))
-    found, there = counts.sum(axis=0)
-    return Estimate(float(found / there), float(low), float(high), len(counts))
-
-
-def _large_counts(result: CaseResult) -> tuple[int, int]:
-    large = [
-        found
-        for found, diameter in zip(result.found, result.true_diameters_mm, strict=True)
-        if diameter >= LARGE_LESION_MM
-    ]
-    return sum(large), len(large)
-
-
-def _numbered(case: Case) -> Volume:
-    """Read a mask with one number a lesion: its own numbers, or its connected parts where it has one value."""
-    mask = read_scan(case.mask).volume
-    if len(np.unique(mask.array[mask.array > 0])) > 1 and mask.shape[2] > 1:
-        return mask.with_array(mask.array.astype(np.uint16))
-    return mask.with_array(cc3d.connected_components(mask.array > 0, connectivity=26).astype(np.uint16))
-
-
-def _ball_diameter(volume_mm3: float) -> float:
-    return float((6.0 * volume_mm3 / np.pi) ** (1 / 3))
+def _predict_case(case: Case, card: ModelCard, predict: Predict) -> Prediction:
+    scan, _ = read_case(case)
+    seen = segment(scan, card, predict)
+    return Prediction(seen.probability.array, scan.is_picture, scan.has_spacing)

@@ -1,26 +1,41 @@
 """Evaluation from end to end: a model, the cases it is judged on, the report it gets."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from metseg.card import CARD_PATH, ModelCard
+from metseg.card import CARD_PATH, MeasuredPoint, ModelCard, Preprocessing, TrainingData
 from metseg.segment import Predict
 from metseg_trainer.cards import make_card
+from metseg_trainer.case_drawings import draw_case, pick_cases
 from metseg_trainer.datasets import Case, find_cases
-from metseg_trainer.evaluation import CaseResult, OperatingPoint, SeenCase, judge, see_cases
+from metseg_trainer.evaluation import (
+    CaseResult,
+    OperatingPoint,
+    SeenCase,
+    judge,
+    parts_by_threshold,
+    see_cases,
+    smallest_voxels,
+)
+from metseg_trainer.html_report import render_report
+from metseg_trainer.metrics.detection import Detection, curve_point
 from metseg_trainer.networks.presets import build_network
-from metseg_trainer.operating_point import choose_operating_point
+from metseg_trainer.operating_point import THRESHOLDS, ChosenPoints, choose_points, try_points
+from metseg_trainer.predictions import PredictionCache
 from metseg_trainer.predictors import keras_predictor, saved_model_predictor
 from metseg_trainer.recipes import Recipe
-from metseg_trainer.reports import score_results, write_report
+from metseg_trainer.reports import KEPT_APART, Report, read_report, write_report
 from metseg_trainer.run_folder import RunFolder
+from metseg_trainer.scoring import SetFindings, headline
 from metseg_trainer.sources import Places, cases_of
-from metseg_trainer.weights import load_weights
+from metseg_trainer.weights import load_weights, weights_digest
 
-COMMAND = "metseg-train evaluate --model models/{name}/{version} --data $METSEG_DATA"
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -28,33 +43,57 @@ class Subject:
     """What is judged.
 
     Attributes:
-        card: Its preprocessing is used, and its operating point where no other is named.
+        card: Its preprocessing is used, and its operating points where no others are chosen.
         predict: The network.
+        cache: Where its predictions are kept; None keeps none.
     """
 
     card: ModelCard
     predict: Predict
+    cache: PredictionCache | None = None
 
     @property
-    def point(self) -> OperatingPoint:
-        """The card's operating point."""
-        return OperatingPoint(self.card.threshold, self.card.min_lesion_mm3, self.card.min_lesion_px)
+    def points(self) -> ChosenPoints:
+        """The card's operating points."""
+        point = OperatingPoint(self.card.threshold, self.card.min_lesion_mm3, self.card.min_lesion_px)
+        return ChosenPoints(point, tuple(self.card.operating_points))
+
+    def see(self, name: str, cases: Sequence[Case]) -> "tqdm[SeenCase]":
+        """Send cases through the network, with a bar of that name."""
+        seen = see_cases(cases, self.card, self.predict, cache=self.cache)
+        return tqdm(seen, desc=name, total=len(cases), unit="case")
+
+    def see_one(self, case: Case) -> SeenCase:
+        """Send one case through the network."""
+        return next(see_cases([case], self.card, self.predict, cache=self.cache))
 
 
-def exported(folder: Path) -> Subject:
+def exported(folder: Path, cache: Path | None = None) -> Subject:
     """Take an exported model with its card."""
-    return Subject(ModelCard.read(folder / CARD_PATH), saved_model_predictor(folder))
+    card = ModelCard.read(folder / CARD_PATH)
+    predict = saved_model_predictor(folder)
+    digest = hashlib.sha256((folder / "saved_model.pb").read_bytes()).hexdigest()
+    return Subject(card, predict, _cache(cache, digest, card.preprocessing))
 
 
-def trained(folder: RunFolder) -> Subject:
-    """Take a training run's weights, in the half precision in which they ship."""
+def trained(folder: RunFolder, training_data: Sequence[TrainingData], cache: Path | None = None) -> Subject:
+    """Take a training run's weights, in the half precision in which they ship.
+
+    Args:
+        folder: Of the run; the operating points are those of its report, where it has one.
+        training_data: For the card.
+        cache: Where predictions are kept.
+    """
     recipe = folder.read_recipe()
     side = recipe.preprocessing.size
-    network = build_network(recipe.network, recipe.preset, (side, side))
+    network = build_network(recipe.network, recipe.preset, (side, side), classes=recipe.classes)
     load_weights(network, folder.weights)
     network.set_weights([values.astype("float16").astype("float32") for values in network.get_weights()])
-    card = make_card(recipe, network, version=1, point=OperatingPoint(), scores=[], training_data=[])
-    return Subject(card, keras_predictor(network))
+    card = make_card(recipe, network, version=1, point=OperatingPoint(), scores=[], training_data=training_data)
+    if folder.report.is_file():
+        card = read_report(folder.report).write_into(card)
+    kept = _cache(cache, weights_digest(folder.weights), recipe.preprocessing)
+    return Subject(card, keras_predictor(network), kept)
 
 
 def kept_cases(recipe: Recipe, places: Places) -> dict[str, list[Case]]:
@@ -67,38 +106,103 @@ def kept_cases(recipe: Recipe, places: Places) -> dict[str, list[Case]]:
     return sets
 
 
-def choose(subject: Subject, sets: Mapping[str, Sequence[Case]]) -> OperatingPoint:
-    """Choose threshold and smallest lesion on these cases."""
-    return choose_operating_point({name: list(_see(subject, name, cases)) for name, cases in sets.items()})
+def choose(subject: Subject, sets: Mapping[str, Sequence[Case]]) -> ChosenPoints:
+    """Choose both operating points on these cases."""
+    return choose_points(
+        {name: [try_points(seen) for seen in subject.see(name, cases)] for name, cases in sets.items()}
+    )
 
 
 def measure(
     subject: Subject,
     sets: Mapping[str, Sequence[Case]],
-    point: OperatingPoint,
-    report: Path,
+    points: ChosenPoints,
     *,
-    say: Callable[[str], None],
+    command: str,
+    partition: str = KEPT_APART,
+) -> Report:
+    """Judge a model on each set of cases.
+
+    Args:
+        subject: The model.
+        sets: At least one case each.
+        points: Everything is judged at the chosen point; the measured ones are counted too.
+        command: What makes the report again.
+        partition: How the cases were kept from training.
+    """
+    found = [_measure_set(subject, name, cases, points) for name, cases in sets.items()]
+    return Report(points.point, points.measured, found, command, partition)
+
+
+def write_evaluation(
+    report: Report, subject: Subject, sets: Mapping[str, Sequence[Case]], path: Path, *, say: Say
 ) -> None:
-    """Judge a model on each set of cases, write the report and tell its figures."""
-    command = COMMAND.format(name=subject.card.name, version=subject.card.version)
-    scores, everything = [], []
-    for name, cases in sets.items():
-        results: list[CaseResult] = []
-        volumes = True
-        for seen in _see(subject, name, cases):
-            results.append(judge(seen, point))
-            volumes = volumes and not seen.is_picture
-        scores += score_results(name, results, lesions=volumes, command=command)
-        everything += results
-    write_report(report, point, scores, everything)
-    for score in scores:
-        say(
-            f"{score.dataset}: {score.metric} {score.value:.3f} "
-            f"({score.low:.3f} to {score.high:.3f}), {score.cases} cases"
-        )
-    say(f"Report in {report}")
+    """Write the report as JSON and as a page, and the model card with it in it, and tell the figures.
+
+    Args:
+        report: What was found.
+        subject: The model, to draw its best, median and worst cases.
+        sets: The cases of the report.
+        path: Of the JSON; the page has the ending `.html`, the card `.card.json`.
+        say: Told each headline figure.
+    """
+    write_report(path, report)
+    card = report.for_card().write_into(subject.card)
+    card.write(path.with_suffix(".card.json"))
+    drawings = {found.name: _draw_cases(found, subject, sets[found.name], report.point) for found in report.sets}
+    path.with_suffix(".html").write_text(render_report(report, card, drawings), encoding="utf-8")
+    for scores in report.scores.values():
+        for score in filter(headline, scores):
+            say(
+                f"{score.dataset}: {score.metric} {score.value:.3f} "
+                f"({score.low:.3f} to {score.high:.3f}), {score.cases} cases"
+            )
+    say(f"Report in {path}, {path.with_suffix('.html').name} and {path.with_suffix('.card.json').name}")
 
 
-def _see(subject: Subject, name: str, cases: Sequence[Case]) -> "tqdm[SeenCase]":
-    return tqdm(see_cases(cases, subject.card, subject.predict), desc=name, total=len(cases), unit="case")
+def describe_point(measured: MeasuredPoint) -> str:
+    """Say in a line what a point finds."""
+    found = "no lesion to find" if measured.sensitivity is None else f"{measured.sensitivity:.1%} of lesions found"
+    return (
+        f"{measured.name}: threshold {measured.threshold:g}, {found}, "
+        f"{measured.false_lesions_per_scan:.2f} false lesions a scan, mean Dice {measured.mean_dice:.3f} "
+        f"({measured.scans} {measured.measured_on})"
+    )
+
+
+def _measure_set(subject: Subject, name: str, cases: Sequence[Case], points: ChosenPoints) -> SetFindings:
+    results: list[CaseResult] = []
+    wanted = sorted({*THRESHOLDS, *(one.threshold for one in points.measured)})
+    counts: dict[float, list[Detection]] = {threshold: [] for threshold in wanted}
+    volumes = True
+    for seen in subject.see(name, cases):
+        results.append(judge(seen, points.point))
+        smallest = smallest_voxels(seen, points.point)
+        for threshold, parts in parts_by_threshold(seen, wanted).items():
+            counts[threshold].append(parts.detect(smallest))
+        volumes = volumes and not seen.is_picture
+    curve = {threshold: curve_point(threshold, detections) for threshold, detections in counts.items()}
+    return SetFindings(
+        name=name,
+        results=results,
+        curve=list(curve.values()),
+        at_points={one.name: curve[one.threshold] for one in points.measured},
+        volumes=volumes,
+    )
+
+
+def _draw_cases(
+    found: SetFindings, subject: Subject, cases: Sequence[Case], point: OperatingPoint
+) -> dict[str, tuple[str, str]]:
+    named = {case.name: case for case in cases}
+    return {
+        rank: (f"{result.name}, Dice {result.dice:.2f}", draw_case(subject.see_one(named[result.name]), point))
+        for rank, result in pick_cases(found.results).items()
+    }
+
+
+def _cache(folder: Path | None, network: str, preprocessing: Preprocessing) -> PredictionCache | None:
+    if folder is None:
+        return None
+    about = json.dumps([network, preprocessing.model_dump(mode="json")])
+    return PredictionCache(folder / "predictions", about)

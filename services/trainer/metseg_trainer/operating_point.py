@@ -1,50 +1,151 @@
-"""Choosing the threshold and the smallest lesion on validation cases."""
+"""Choosing two operating points on validation cases: one to plan by, one to screen by.
+
+Both share the smallest lesion, so that a user comes from one to the other by the threshold alone. A case is tried
+at every candidate while it is in memory (`try_points`); the choice is made from the counts.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
-from metseg_trainer.evaluation import OperatingPoint, SeenCase, judge, sensitivity_with_interval
+from metseg.card import MeasuredPoint
+from metseg_trainer.evaluation import OperatingPoint, SeenCase, parts_by_threshold, smallest_voxels
+from metseg_trainer.metrics.detection import CurvePoint, Detection, curve_point, pooled_f1
 
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 SMALLEST_MM3 = (0.0, 15.0, 30.0, 60.0)
 SMALLEST_PX = (0, 20, 40, 80)
 
-FALSE_LESION_COST = 0.05
-"""What one false lesion a scan weighs against the Dice coefficient and the share of lesions found."""
+MOST_FALSE_LESIONS = 2.0
+"""What screening may cost: false lesions a scan that a reader has to reject."""
+
+PointName = Literal["screening", "planning"]
+
+RULES: Mapping[PointName, str] = MappingProxyType(
+    {
+        "screening": f"Most lesions found with at most {MOST_FALSE_LESIONS:g} false lesions a scan.",
+        "planning": "Best sum over the data sets of the mean Dice and, for volumes, F1 over all lesions by the "
+        "rule of BraTS-METS.",
+    }
+)
 
 
-def choose_operating_point(sets: Mapping[str, Sequence[SeenCase]]) -> OperatingPoint:
-    """Take the point with the best mean over the data sets.
+@dataclass(frozen=True)
+class TriedCase:
+    """One case at every candidate.
 
-    A set's worth is its mean Dice; for volumes, the share of large lesions that are found is added and each false
-    lesion a scan costs `FALSE_LESION_COST`. Among equals the lower threshold and the smaller lesion win.
+    Attributes:
+        is_picture: One slice of no known place; its smallest lesion counts pixels.
+        counts: By threshold and smallest lesion (mm³, or pixels of a picture).
     """
-    best: tuple[float, OperatingPoint] | None = None
+
+    is_picture: bool
+    counts: Mapping[tuple[float, float], Detection]
+
+
+@dataclass(frozen=True)
+class ChosenPoints:
+    """The point that a card takes, and both with what they find.
+
+    Attributes:
+        point: Planning's.
+        measured: Screening first.
+    """
+
+    point: OperatingPoint
+    measured: tuple[MeasuredPoint, ...]
+
+
+def try_points(seen: SeenCase) -> TriedCase:
+    """Count what a case gives at every candidate."""
+    counts = {}
+    for threshold, parts in parts_by_threshold(seen, THRESHOLDS).items():
+        for smallest in SMALLEST_PX if seen.is_picture else SMALLEST_MM3:
+            voxels = smallest_voxels(seen, OperatingPoint(threshold, smallest, int(smallest)))
+            counts[threshold, smallest] = parts.detect(voxels)
+    return TriedCase(seen.is_picture, counts)
+
+
+def choose_points(sets: Mapping[str, Sequence[TriedCase]]) -> ChosenPoints:
+    """Choose both points on validation cases.
+
+    Planning (`RULES`) sets the smallest lesions; among equals the lower threshold and the smaller lesion
+    win. Screening counts volumes, or pictures where there are none; among equals the one with
+    fewer false lesions wins, and where no threshold keeps to the limit the one with the fewest.
+    """
+    point = _choose_planning(list(sets.values()))
+    scans = {name: _of_kind(cases, is_picture=False) for name, cases in sets.items()}
+    scans = {name: cases for name, cases in scans.items() if cases} or {
+        n: list(cases) for n, cases in sets.items()
+    }
+    pooled = [case for cases in scans.values() for case in cases]
+    measured_on = f"validation cases: {', '.join(scans)}"
+    curve = [curve_point(threshold, _detections(pooled, threshold, point)) for threshold in THRESHOLDS]
+    within = [one for one in curve if one.false_lesions <= MOST_FALSE_LESIONS]
+    if within:
+        screening = max(within, key=lambda one: (one.sensitivity or 0.0, -one.false_lesions, one.threshold))
+    else:
+        screening = min(curve, key=lambda one: one.false_lesions)
+    planning = next(one for one in curve if one.threshold == point.threshold)
+    return ChosenPoints(
+        point,
+        (
+            _measured("screening", screening, _detections(pooled, screening.threshold, point), measured_on),
+            _measured("planning", planning, _detections(pooled, planning.threshold, point), measured_on),
+        ),
+    )
+
+
+def _measured(
+    name: PointName, reached: CurvePoint, detections: Sequence[Detection], measured_on: str
+) -> MeasuredPoint:
+    return MeasuredPoint(
+        name=name,
+        rule=RULES[name],
+        threshold=reached.threshold,
+        sensitivity=None if reached.sensitivity is None else round(reached.sensitivity, 4),
+        false_lesions_per_scan=round(reached.false_lesions, 4),
+        mean_dice=round(float(np.mean([detection.dice for detection in detections])), 4),
+        scans=len(detections),
+        measured_on=measured_on,
+    )
+
+
+def _choose_planning(sets: Sequence[Sequence[TriedCase]]) -> OperatingPoint:
+    best, point = -1.0, OperatingPoint()
+    pictures = [kept for cases in sets if (kept := _of_kind(cases, is_picture=True))]
+    volumes = [kept for cases in sets if (kept := _of_kind(cases, is_picture=False))]
     for threshold in THRESHOLDS:
-        pictures = [cases for cases in sets.values() if all(seen.is_picture for seen in cases)]
-        volumes = [cases for cases in sets.values() if not all(seen.is_picture for seen in cases)]
-        px, px_worth = _best(pictures, [OperatingPoint(threshold, min_lesion_px=n) for n in SMALLEST_PX])
-        mm3, mm3_worth = _best(volumes, [OperatingPoint(threshold, min_lesion_mm3=n) for n in SMALLEST_MM3])
-        point = OperatingPoint(threshold, mm3.min_lesion_mm3, px.min_lesion_px)
-        if best is None or px_worth + mm3_worth > best[0] + 1e-9:
-            best = px_worth + mm3_worth, point
-    if best is None:
-        raise ValueError("expected at least one threshold")
-    return best[1]
+        px, px_worth = _best_smallest(pictures, threshold, SMALLEST_PX)
+        mm3, mm3_worth = _best_smallest(volumes, threshold, SMALLEST_MM3)
+        if px_worth + mm3_worth > best + 1e-9:
+            best, point = px_worth + mm3_worth, OperatingPoint(threshold, mm3, int(px))
+    return point
 
 
-def _best(sets: Sequence[Sequence[SeenCase]], points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, float]:
-    worths = [sum(_worth(cases, point) for cases in sets) for point in points]
+def _best_smallest(
+    sets: Sequence[Sequence[TriedCase]], threshold: float, smallest: Sequence[float]
+) -> tuple[float, float]:
+    """Return the smallest lesion that is worth most, and its worth summed over sets of one kind."""
+    worths = [sum(_worth(cases, threshold, one) for cases in sets) for one in smallest]
     chosen = int(np.argmax(worths))
-    return points[chosen], worths[chosen]
+    return smallest[chosen], worths[chosen]
 
 
-def _worth(cases: Sequence[SeenCase], point: OperatingPoint) -> float:
-    results = [judge(seen, point) for seen in cases]
-    worth = float(np.mean([result.dice for result in results]))
-    if cases[0].is_picture:
-        return worth
-    sensitivity = sensitivity_with_interval(results)
-    found = 1.0 if sensitivity is None else sensitivity.value
-    return worth + found - FALSE_LESION_COST * float(np.mean([result.false_lesions for result in results]))
+def _worth(cases: Sequence[TriedCase], threshold: float, smallest: float) -> float:
+    detections = [case.counts[threshold, smallest] for case in cases]
+    dice = float(np.mean([detection.dice for detection in detections]))
+    return dice if cases[0].is_picture else dice + pooled_f1(detections)
+
+
+def _detections(cases: Sequence[TriedCase], threshold: float, point: OperatingPoint) -> list[Detection]:
+    return [
+        case.counts[threshold, point.min_lesion_px if case.is_picture else point.min_lesion_mm3] for case in cases
+    ]
+
+
+def _of_kind(cases: Sequence[TriedCase], *, is_picture: bool) -> list[TriedCase]:
+    return [case for case in cases if case.is_picture == is_picture]

@@ -1,89 +1,196 @@
-"""What an evaluation says: figures for each data set, as `report.json` and as the scores of a model card."""
+"""What an evaluation leaves: `report.json` with every figure and case, and of these what a model card takes."""
 
 import json
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from metseg.card import Score
+from metseg.card import Evidence, MeasuredPoint, ModelCard, Score
 from metseg.errors import InputError
-from metseg_trainer.evaluation import (
-    LARGE_LESION_MM,
-    CaseResult,
-    Estimate,
-    OperatingPoint,
-    mean_with_interval,
-    sensitivity_with_interval,
+from metseg_trainer.evaluation import CaseResult, OperatingPoint
+from metseg_trainer.failures import describe_failures
+from metseg_trainer.scoring import (
+    DEFINITIONS,
+    DICE,
+    SIZE_CLASSES,
+    SetFindings,
+    by_size,
+    headline,
+    score_set,
+    size_scores,
 )
 
-DICE = "mean Dice"
-SENSITIVITY = f"share of lesions of {LARGE_LESION_MM:g} mm and more that are found"
-FALSE_LESIONS = "false lesions a scan"
+REPORT_SCHEMA_VERSION = 2
 
-_SCORES = TypeAdapter(list[Score])
-_POINT = TypeAdapter(OperatingPoint)
+REFERENCE_STANDARD = (
+    "The outlines that came with each data set, taken as they are: one reading a case, its readers and their "
+    "agreement not known here; for synthetic scans the generator's own truth."
+)
+INTERVALS = (
+    "95 %, percentile bootstrap over patients with all their cases (2,000 draws); a case whose patient is not "
+    "named counts as a patient, which makes intervals of such sets too narrow."
+)
+KEPT_APART = (
+    "The cases that the recipe keeps apart: no patient (no block of slices, where patients are not named) is both "
+    "trained on and evaluated on. Scores of cases that served to choose the epoch or the operating point are a "
+    "little too good; those of synthetic test scans are not."
+)
+OWN_CASES = "All cases of one folder; whether training has seen them is not known here."
+NOT_TESTED = (
+    "Agreement of several readers, and of the model with each.",
+    "Other scanners, sites, sequences and populations than those of the data sets named.",
+    "Repeated scans of one patient.",
+    "Any effect on a reader or on care.",
+)
 
 
-def score_results(dataset: str, results: Sequence[CaseResult], *, lesions: bool, command: str) -> list[Score]:
-    """Sum up the cases of one data set.
+@dataclass(frozen=True)
+class CardFindings:
+    """What a model card takes from a report.
 
-    Args:
-        dataset: Its name in the card.
-        results: At least one.
-        lesions: Whether to count lesions too, which wants volumes.
-        command: What makes these figures again.
+    Attributes:
+        point: Threshold and smallest lesion.
+        scores: The main metric and a few beside it, by data set.
+        operating_points: With their figures on validation cases.
+        evidence: What the scores rest on.
     """
-    estimates: list[tuple[str, Estimate]] = [(DICE, mean_with_interval([result.dice for result in results]))]
-    classes: dict[str, list[float]] = defaultdict(list)
-    for result in results:
-        if result.label:
-            classes[result.label].append(result.dice)
-    if len(classes) > 1:
-        estimates += [(f"{DICE}, {label}", mean_with_interval(classes[label])) for label in sorted(classes)]
-    if lesions:
-        sensitivity = sensitivity_with_interval(results)
-        if sensitivity is not None:
-            estimates.append((SENSITIVITY, sensitivity))
-        estimates.append((FALSE_LESIONS, mean_with_interval([float(result.false_lesions) for result in results])))
-    return [
-        Score(
-            dataset=dataset,
-            metric=metric,
-            value=round(estimate.value, 4),
-            low=round(estimate.low, 4),
-            high=round(estimate.high, 4),
-            cases=estimate.cases,
-            command=command,
+
+    point: OperatingPoint
+    scores: list[Score]
+    operating_points: list[MeasuredPoint]
+    evidence: Evidence
+
+    def write_into(self, card: ModelCard) -> ModelCard:
+        """Return the card with these findings in it."""
+        return card.model_copy(
+            update={
+                "threshold": self.point.threshold,
+                "min_lesion_mm3": self.point.min_lesion_mm3,
+                "min_lesion_px": self.point.min_lesion_px,
+                "scores": self.scores,
+                "operating_points": self.operating_points,
+                "evidence": self.evidence,
+            }
         )
-        for metric, estimate in estimates
-    ]
 
 
-def write_report(
-    path: Path, point: OperatingPoint, scores: Sequence[Score], results: Sequence[CaseResult]
-) -> None:
-    """Write scores and every case's result."""
+@dataclass(frozen=True, eq=False)
+class Report:
+    """One evaluation.
+
+    Attributes:
+        point: Threshold and smallest lesion at which everything is judged.
+        operating_points: Of the card, screening first.
+        sets: One a data set.
+        command: What makes it again.
+        partition: How these cases were kept from training.
+    """
+
+    point: OperatingPoint
+    operating_points: Sequence[MeasuredPoint]
+    sets: Sequence[SetFindings]
+    command: str
+    partition: str = KEPT_APART
+
+    @cached_property
+    def scores(self) -> dict[str, list[Score]]:
+        """Every figure of every data set."""
+        return {findings.name: score_set(findings, self.command) for findings in self.sets}
+
+    def for_card(self) -> CardFindings:
+        """Take what a model card holds."""
+        scores = [score for scores in self.scores.values() for score in scores if headline(score)]
+        evidence = Evidence(
+            main_metric=DICE,
+            reference_standard=REFERENCE_STANDARD,
+            partition=self.partition,
+            definitions=[f"{name}: {text}" for name, text in DEFINITIONS.items()],
+            intervals=INTERVALS,
+            by_size=[score for findings in self.sets for score in size_scores(findings, self.command)],
+            failures=[line for findings in self.sets for line in describe_failures(findings)],
+            not_tested=list(NOT_TESTED),
+        )
+        return CardFindings(self.point, scores, list(self.operating_points), evidence)
+
+
+_CARD_FINDINGS = TypeAdapter(CardFindings)
+_SCORES = TypeAdapter(list[Score])
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write a report as JSON; infinite and missing values never stand in it, `null` does where mm are unknown."""
     content: dict[str, Any] = {
-        "operating_point": asdict(point),
-        "scores": _SCORES.dump_python(list(scores), mode="json"),
-        "cases": [asdict(result) for result in results],
+        "schema_version": REPORT_SCHEMA_VERSION,
+        "research_use_only": True,
+        "command": report.command,
+        "card": _CARD_FINDINGS.dump_python(report.for_card(), mode="json"),
+        "sets": {findings.name: _set_document(findings, report.scores[findings.name]) for findings in report.sets},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_report(path: Path) -> tuple[OperatingPoint, list[Score]]:
+def read_report(path: Path) -> CardFindings:
     """Read what a model card needs of a report.
 
     Raises:
-        InputError: The file is no report.
+        InputError: The file is no report of this version.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return _POINT.validate_python(content["operating_point"]), _SCORES.validate_python(content["scores"])
+        return _CARD_FINDINGS.validate_python(content["card"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as exc:
-        raise InputError(f"{path} is no report of metseg-train evaluate.") from exc
+        raise InputError(f"{path} is no report of metseg-train evaluate; run it again.") from exc
+
+
+def _set_document(findings: SetFindings, scores: Sequence[Score]) -> dict[str, Any]:
+    return {
+        "scores": _SCORES.dump_python(list(scores), mode="json"),
+        "operating_points": {name: asdict(point) for name, point in findings.at_points.items()},
+        "free_response_curve": [asdict(point) for point in findings.curve],
+        "by_size": [asdict(row) for classes in SIZE_CLASSES for row in by_size(findings, classes)],
+        "cases": [case_document(result) for result in findings.results],
+    }
+
+
+def case_document(result: CaseResult) -> Mapping[str, Any]:
+    """Say how one case came out, as JSON; what is meant in mm is null for a picture."""
+    lesions = result.lesionwise
+    in_mm = result.unit == "mm"
+    return {
+        "name": result.name,
+        "patient": result.patient,
+        "label": result.label,
+        "unit": result.unit,
+        **asdict(result.voxels),
+        "hd95": result.hd95,
+        "surface_dice": result.surface_dice,
+        "lesionwise": {
+            "dice": lesions.dice,
+            "hd95": lesions.hd95,
+            "sensitivity": lesions.sensitivity,
+            "precision": lesions.precision,
+            "f1": lesions.f1,
+            "false_lesions": lesions.false_lesions,
+            "lesions": [
+                {
+                    "volume_mm3": lesion.volume_mm3 if in_mm else None,
+                    "area_px": None if in_mm else lesion.volume_mm3,
+                    "diameter_mm": lesion.diameter_mm if in_mm else None,
+                    "dice": lesion.dice,
+                    "hd95": lesion.hd95,
+                    "found": lesion.found,
+                }
+                for lesion in lesions.lesions
+            ],
+        },
+        "numbered_lesions": {
+            "diameters_mm": result.true_diameters_mm if in_mm else None,
+            "found": result.found,
+            "false_lesions": result.false_lesions,
+        },
+    }

@@ -24,11 +24,14 @@ def ship(folder: RunFolder, recipe: Recipe, places: Places, shipped: Path, *, ve
         The weights.
     """
     side = recipe.preprocessing.size
-    network = build_network(recipe.network, recipe.preset, (side, side))
+    network = build_network(recipe.network, recipe.preset, (side, side), classes=recipe.classes)
     load_weights(network, folder.weights)
-    point, scores = read_report(folder.report)
+    findings = read_report(folder.report)
     data = describe_training_data(recipe, places)
-    card = make_card(recipe, network, version=version, point=point, scores=scores, training_data=data)
+    card = make_card(
+        recipe, network, version=version, point=findings.point, scores=findings.scores, training_data=data
+    )
+    card = findings.write_into(card)
     path = shipped / f"{card.name}-{version}{WEIGHTS_ENDING}"
     save_half_precision(network, path)
     card.model_copy(update={"weights_sha256": weights_digest(path)}).write(_card_path(path))
@@ -54,7 +57,8 @@ def export_shipped(weights: Path, models: Path, *, again: bool) -> tuple[Path, b
         raise CardError(f"{_card_path(weights).name} was written for other weights than {weights.name}.")
     if not again and is_exported(card, models):
         return models / card.name / str(card.version), False
-    network = build_network(card.network, card.preset, (card.preprocessing.size, card.preprocessing.size))
+    side = card.preprocessing.size
+    network = build_network(card.network, card.preset, (side, side), classes=card.classes)
     load_weights(network, weights)
     return export_network(network, card, models), True
 

@@ -3,21 +3,25 @@
 import argparse
 from pathlib import Path
 
-from metseg_trainer.commands.places import add_places, find_places
+from metseg_trainer.commands.places import add_places
 from metseg_trainer.commands.speaking import say
-from metseg_trainer.datasets import find_cases
-from metseg_trainer.recipes import RECIPES
 from metseg_trainer.run_folder import RunFolder
 
 SHORT = "measure a model"
 
 DESCRIPTION = """\
-Measure a model through the very path that serves it, and write a report: mean Dice over cases (by class where a
-manifest names classes), and for volumes the share of lesions of 8 mm and more that are found and the false lesions
-a scan, all with 95 % intervals. A lesion is found when a predicted one touches it.
+Measure a model through the very path that serves it. The main metric is the mean Dice over cases; beside it stand
+lesion-wise Dice, sensitivity, precision and F1 as BraTS-METS defines them, HD95, surface Dice, the free-response
+curve and sensitivity by size of lesion, all with 95 % intervals by the bootstrap over patients. Written are the
+report (JSON), a page of its own that needs no network (.html), and the model card with the scores in it
+(.card.json).
 
-The model is an exported one (--model) or a training run (--run). The cases are those that the run's recipe keeps
-apart, with its synthetic test scans, or a folder of your own (--cases), of which all are used."""
+The model is an exported one (--model) or a training run (--run). The cases are those that its recipe keeps apart,
+with synthetic test scans, or a folder of your own (--cases), of which all are used. Predictions are kept in the
+cache folder, so that a second look costs no second prediction.
+
+--choose takes two operating points from validation cases first: planning, with the best Dice and lesion-wise F1,
+becomes the model's threshold; screening finds most lesions with at most 2 false ones a scan."""
 
 EXAMPLES = """\
 examples:
@@ -33,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--run", type=Path, metavar="DIR", help="a training run")
     parser.add_argument("--cases", type=Path, metavar="DIR", help="images and masks of your own, all of them used")
     parser.add_argument(
-        "--choose",
-        action="store_true",
-        help="with --run: choose threshold and smallest lesion on the validation cases first",
+        "--choose", action="store_true", help="choose both operating points on the validation cases first"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the report (report.json in the run, or here)")
     add_places(parser)
@@ -44,16 +46,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
     from metseg_trainer import measuring
+    from metseg_trainer.commands.judging import cases_to_judge, open_exported, open_run
+    from metseg_trainer.reports import KEPT_APART, OWN_CASES
 
-    subject = measuring.exported(options.model) if options.model else measuring.trained(RunFolder(options.run))
-    recipe = RECIPES["shipped"] if options.model else RunFolder(options.run).read_recipe()
-    own = {} if options.cases is None else {options.cases.name: find_cases(options.cases)}
-    point = subject.point
+    subject, recipe = open_run(options.run, options) if options.run else open_exported(options.model, options)
+    points = subject.points
     if options.choose:
-        point = measuring.choose(
-            subject, own or measuring.kept_cases(recipe, find_places(options, recipe, "validation"))
-        )
-        say(f"Chosen: {point}")
-    sets = own or measuring.kept_cases(recipe, find_places(options, recipe, "test"))
-    folder = RunFolder(options.run or Path())
-    measuring.measure(subject, sets, point, options.out or folder.report, say=say)
+        points = measuring.choose(subject, cases_to_judge(options, recipe, "validation"))
+        for measured in points.measured:
+            say(measuring.describe_point(measured))
+    sets = cases_to_judge(options, recipe, "test")
+    report = measuring.measure(
+        subject,
+        sets,
+        points,
+        command=_command(subject.card.name, subject.card.version, options.cases),
+        partition=KEPT_APART if options.cases is None else OWN_CASES,
+    )
+    path = options.out or RunFolder(options.run or Path()).report
+    measuring.write_evaluation(report, subject, sets, path, say=say)
+
+
+def _command(name: str, version: int, cases: Path | None) -> str:
+    """Write what measures the exported model again; a card never tells where things lay on one machine."""
+    data = "--data $METSEG_DATA" if cases is None else f"--cases {cases.name}"
+    return f"metseg-train evaluate --model models/{name}/{version} {data}"

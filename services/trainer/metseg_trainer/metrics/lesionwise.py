@@ -160,7 +160,9 @@ class TrueLesions:
     def touching(self, parts: Numbers) -> NDArray[np.int32]:
         """Pair lesions with the predicted parts that touch them, (n, 2) numbers from 1 on."""
         both = (self.reach > 0) & (parts > 0)
-        return np.unique(np.column_stack([self.reach[both], parts[both]]), axis=0)
+        base = int(parts.max(initial=0)) + 1
+        pairs = np.unique(self.reach[both].astype(np.int64) * base + parts[both])
+        return np.column_stack([pairs // base, pairs % base]).astype(np.int32)
 
 
 def find_true_lesions(
@@ -197,7 +199,7 @@ def lesionwise(
         rules: Of one edition.
     """
     penalty = rules.penalty(truth.shape)
-    box = _box_around(truth | predicted)
+    box = box_around(truth | predicted)
     lesions = find_true_lesions(truth[box], spacing, rules)
     parts = find_parts(predicted[box], rules)
     pairs = lesions.touching(parts)
@@ -220,7 +222,7 @@ def _judge_lesion(
     if not len(matched):
         return LesionResult(volume, 0.0, penalty, found=False)
     inside = np.isin(parts, matched)
-    box = _box_around(inside | (lesions.numbers == number), margin=0)
+    box = box_around(inside | (lesions.numbers == number), margin=0)
     lesion, predicted = lesions.numbers[box] == number, inside[box]
     common = int(np.count_nonzero(lesion & predicted))
     dice = overlap_of_counts(int(lesion.sum()), int(predicted.sum()), common).dice
@@ -228,8 +230,8 @@ def _judge_lesion(
     return LesionResult(volume, dice, surfaces.hausdorff95, found=True)
 
 
-def _box_around(mask: NDArray[np.bool_], margin: int = 2) -> tuple[slice, slice, slice]:
-    """Return the smallest box that holds the mask, with room for what a dilation adds."""
+def box_around(mask: NDArray[np.bool_], margin: int = 2) -> tuple[slice, slice, slice]:
+    """Return the smallest box around a mask, with room for what a dilation adds; one voxel for an empty mask."""
     boxes = ndimage.find_objects(mask.astype(np.uint8))
     box = boxes[0] if boxes else (slice(0, 1),) * 3
     x, y, z = (
