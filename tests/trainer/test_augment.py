@@ -69,3 +69,29 @@ def test_changes_of_intensity_leave_places_alone() -> None:
     assert len(np.unique(changed[image > 0])) == 1
     assert changed[image > 0][0] != 200
     assert (changed[image == 0] == 0).all()
+
+
+def test_a_strong_gain_reaches_from_a_dim_head_to_a_bright_one() -> None:
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    strength = Augmentation(gain=0.92, chance=1.0)
+    levels = [change_intensity(np.random.default_rng(seed), grey, strength)[0, 0, 0] for seed in range(200)]
+    assert min(levels) in range(39, 45)
+    assert max(levels) in range(235, 252)
+    assert np.exp(np.log(np.array(levels) / 100).std()) > 1.4
+
+
+def test_without_a_gain_older_seeds_draw_what_they_drew() -> None:
+    image, mask = _augment(4, STRONG)
+    again, _ = _augment(4, Augmentation(**{**vars(STRONG), "gain": 0.0}))
+    np.testing.assert_array_equal(image, again)
+    changed, same_mask = _augment(4, Augmentation(**{**vars(STRONG), "gain": 0.9, "chance": 1.0}))
+    assert (changed != image).any()
+    assert mask.shape == same_mask.shape
+
+
+def test_classes_of_a_mask_are_never_mixed() -> None:
+    image, mask = _picture()
+    classes = mask * np.uint8(3)
+    classes[28:36, 20:30] = 1
+    _, moved = augment(np.random.default_rng(2), image, classes, STRONG, frame=FRAME, centre=(35.5, 24.5))
+    assert set(np.unique(moved)) == {0, 1, 3}
