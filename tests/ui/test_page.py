@@ -21,6 +21,12 @@ CARD = card(
     scores=[{"dataset": "held out", "metric": "mean Dice", "value": 0.57, "low": 0.5, "high": 0.6, "cases": 9,
              "command": "metseg-train evaluate"}],
     limits=["Children were never seen."],
+    operating_points=[
+        {"name": "screening", "rule": "most lesions", "threshold": 0.25, "sensitivity": 0.9,
+         "false_lesions_per_scan": 1.75, "mean_dice": 0.5, "scans": 16, "measured_on": "validation cases: heads"},
+        {"name": "planning", "rule": "best Dice", "threshold": 0.4, "sensitivity": None,
+         "false_lesions_per_scan": 0.5, "mean_dice": 0.6, "scans": 16, "measured_on": "validation cases: heads"},
+    ],
 )  # fmt: skip
 
 
@@ -84,6 +90,12 @@ def test_the_form_tells_the_models_training_data_and_limits(visit: Callable[...,
 
 def test_the_threshold_begins_at_the_cards(visit: Callable[..., AppTest]) -> None:
     assert visit().slider[0].value == 0.4
+
+
+def test_operating_points_stand_by_the_slider_with_what_they_find(visit: Callable[..., AppTest]) -> None:
+    text = said(visit())
+    assert plain("0.25 screening – finds 90 % of lesions, 1.8 false a scan (16 validation cases: heads)") in text
+    assert plain("0.40 planning – 0.5 false a scan (16 validation cases: heads)") in text
 
 
 def test_without_a_file_nothing_can_be_sent(visit: Callable[..., AppTest]) -> None:

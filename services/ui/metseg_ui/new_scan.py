@@ -7,7 +7,7 @@ import streamlit as st
 from metseg.card import ModelCard
 from metseg_client import MetsegClient, ServedModel
 from metseg_ui.model_card import show_model
-from metseg_ui.wording import model_text
+from metseg_ui.wording import model_text, plain, point_text
 
 FILE_TYPES = ("nii", "nii.gz", "png", "jpg", "jpeg", "tif", "tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -91,6 +91,8 @@ def _choose_threshold(card: ModelCard) -> float | None:
         help="Voxels of a higher probability count as lesion. Lower finds more, and more that is none. "
         f"The model's own value is {card.threshold:.2f}.",
     )
+    if card.operating_points:
+        st.caption("  \n".join(plain(point_text(point)) for point in card.operating_points))
     return None if abs(chosen - card.threshold) < 0.005 else chosen
 
 

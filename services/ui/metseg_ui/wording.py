@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from metseg.card import ModelCard, Score
+from metseg.card import MeasuredPoint, ModelCard, Score
 from metseg.errors import MetsegError
 from metseg.jobs import Job, Lesion, Progress, Report, Stage
 from metseg.scan import ScanKind
@@ -143,6 +143,13 @@ def score_text(score: Score) -> str:
     if score.low is None or score.high is None:
         return f"{score.value:.2f}"
     return f"{score.value:.2f} ({score.low:.2f}–{score.high:.2f})"
+
+
+def point_text(point: MeasuredPoint) -> str:
+    """An operating point with what it finds, e.g. `0.30 screening – finds 90 % of lesions, 1.5 false a scan`."""
+    found = "" if point.sensitivity is None else f"finds {point.sensitivity:.0%} of lesions, ".replace("%", " %")
+    false = f"{point.false_lesions_per_scan:.1f} false a scan"
+    return f"{point.threshold:.2f} {point.name} – {found}{false} ({point.scans} {point.measured_on})"
 
 
 def model_text(card: ModelCard) -> str:
