@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from metseg.errors import MetsegError
-from metseg_trainer.commands import compare, data, evaluate, export, fit, phantom, sheet
+from metseg_trainer.commands import compare, data, evaluate, export, fit, phantom, pretrain, sheet
 
 COMMANDS = {
     "phantom": phantom,
     "data": data,
     "sheet": sheet,
+    "pretrain": pretrain,
     "fit": fit,
     "evaluate": evaluate,
     "compare": compare,

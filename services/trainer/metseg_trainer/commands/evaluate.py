@@ -27,6 +27,7 @@ EXAMPLES = """\
 examples:
   metseg-train evaluate --model models/attention_unet/1 --data ../shared/data
   metseg-train evaluate --run runs/shipped --data ../shared/data --choose
+  metseg-train evaluate --run runs/nested --level 3 --choose      (U-Net++ pruned to its third head)
   metseg-train evaluate --model models/attention_unet/1 --cases my-slices --out my-report.json"""
 
 
@@ -39,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--choose", action="store_true", help="choose both operating points on the validation cases first"
     )
+    parser.add_argument(
+        "--level",
+        type=int,
+        metavar="N",
+        help="with --run of a U-Net++: what head N needs alone, in its folder lN/",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the report (report.json in the run, or here)")
     add_places(parser)
 
@@ -47,9 +54,11 @@ def run(options: argparse.Namespace) -> None:
     """Carry it out."""
     from metseg_trainer import measuring
     from metseg_trainer.commands.judging import cases_to_judge, open_exported, open_run
+    from metseg_trainer.pruned_runs import prune_run
     from metseg_trainer.reports import KEPT_APART, OWN_CASES
 
-    subject, recipe = open_run(options.run, options) if options.run else open_exported(options.model, options)
+    folder = RunFolder(Path()) if options.run is None else prune_run(RunFolder(options.run), options.level)
+    subject, recipe = open_run(folder.path, options) if options.run else open_exported(options.model, options)
     points = subject.points
     if options.choose:
         points = measuring.choose(subject, cases_to_judge(options, recipe, "validation"))
@@ -63,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
         command=_command(subject.card.name, subject.card.version, options.cases),
         partition=KEPT_APART if options.cases is None else OWN_CASES,
     )
-    path = options.out or RunFolder(options.run or Path()).report
+    path = options.out or folder.report
     measuring.write_evaluation(report, subject, sets, path, say=say)
 
 

@@ -20,6 +20,7 @@ again."""
 EXAMPLES = """\
 examples:
   metseg-train export --run runs/shipped --data ../shared/data --models models
+  metseg-train export --run runs/nested --level 3 --models models       (after evaluate --run runs/nested --level 3)
   metseg-train export --weights models/weights/attention_unet-1.weights.h5 --models models
   metseg-train export --all-shipped --models models        (skips what is there already)"""
 
@@ -35,16 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shipped", type=Path, metavar="DIR", help="the weights folder (weights in the models folder)"
     )
     parser.add_argument("--version", type=int, default=1, help="with --run: the model's version (%(default)s)")
+    parser.add_argument(
+        "--level",
+        type=int,
+        metavar="N",
+        help="with --run of a U-Net++: keep what head N needs, 1 to 4; measure it before, by evaluate --level",
+    )
     add_places(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
     from metseg_trainer import shipping
+    from metseg_trainer.pruned_runs import prune_run
 
     shipped = options.shipped or options.models / "weights"
     if options.run is not None:
-        folder = RunFolder(options.run)
+        folder = prune_run(RunFolder(options.run), options.level)
         recipe = folder.read_recipe()
         places = find_places(options, recipe, None)
         weights = [shipping.ship(folder, recipe, places, shipped, version=options.version)]
