@@ -34,13 +34,25 @@ class MetsegClient:
         base_url: where the API listens, e.g. `http://127.0.0.1:8000`.
         timeout_s: longest silence of the API before it counts as unreachable.
         transport: stands in for the network; for tests and for sites with their own certificates.
+        api_key: sent with every request, where the API wants one.
     """
 
     def __init__(
-        self, base_url: str, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        api_key: str | None = None,
     ) -> None:
         self._timeout_s = timeout_s
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, transport=transport, trust_env=False)
+        self._http = httpx.Client(
+            base_url=base_url,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=False,
+            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -62,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{exc}\n")
         return 1
     try:
-        _run(record)
+        _run(record, settings.key())
         if not once:
             _stay_open(record, settings)
-    except (ClientError, DemoError, StackError) as exc:
+    except (ClientError, DemoError, SettingsError, StackError) as exc:
         sys.stderr.write(f"{exc}\n{log_tail(settings.log_file)}\n")
         return 1
     except KeyboardInterrupt:
@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(record: StackRecord) -> None:
-    with MetsegClient(record.api_url) as client:
+def _run(record: StackRecord, api_key: str | None) -> None:
+    with MetsegClient(record.api_url, api_key=api_key) as client:
         _say(segment_sample(client, SAMPLE, OUTPUT))
     _say(f"\nOverlay picture: {OUTPUT / 'overlay.png'}")
 

@@ -9,14 +9,14 @@ from typing import Annotated, Self
 from honcho.environ import parse
 from pydantic import Field
 
-from metseg.settings import EnvSettings
+from metseg.settings import ApiKeySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class StackSettings(EnvSettings):
+class StackSettings(ApiKeySettings):
     """Settings of `make demo`, `make start` and `make stop`; relative folders lie in the repository."""
 
     host: str = "127.0.0.1"

@@ -118,6 +118,13 @@ class Lease(Schema):
     claimed_at: AwareDatetime
 
 
+class Tombstone(Schema):
+    """`tombstone.json`: a job was here, and whose it was, so that only that one is told."""
+
+    schema_version: Literal[1] = 1
+    owner: str | None = None
+
+
 class Failure(Schema):
     """Why a job failed: a stable code (see `metseg.errors`) and a sentence for people."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from metseg.blobs import CHUNK_BYTES, BlobStore
 from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError
-from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, Lease, is_job_id
+from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, Lease, Tombstone, is_job_id
 
 LEASE = "lease.json"
 END = "end.json"
@@ -73,6 +73,17 @@ class JobStore:
             return JobRecord.model_validate_json(self.blobs.get(f"{_folder(job_id)}/job.json"))
         except BlobNotFoundError as exc:
             raise JobNotFoundError("there is no job of that id") from exc
+
+    def owner(self, job_id: str) -> str | None:
+        """Who sent a job, also one that was deleted.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+        """
+        try:
+            return self.load(job_id).owner
+        except JobGoneError:
+            return Tombstone.model_validate_json(self.blobs.get(f"{_folder(job_id)}/{TOMBSTONE}")).owner
 
     def ids(self, *, before: str | None = None, limit: int = 50) -> list[str]:
         """Ids of jobs that were accepted, newest first, beginning below `before`; deleted ones are left out."""
@@ -148,9 +159,12 @@ class JobStore:
     def erase(self, job_id: str) -> None:
         """Delete a job for good: its sender's key, then the tombstone, then everything else."""
         folder = _folder(job_id)
+        tombstone = Tombstone()
         with suppress(JobGoneError, JobNotFoundError):
-            self._free_key(self.load(job_id))
-        self.blobs.put(f"{folder}/{TOMBSTONE}", b"{}")
+            record = self.load(job_id)
+            self._free_key(record)
+            tombstone = Tombstone(owner=record.owner)
+        self.blobs.put_if_absent(f"{folder}/{TOMBSTONE}", tombstone.model_dump_json().encode())
         self.discard(job_id)
 
     def discard(self, job_id: str) -> None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final
 
 FIELDS: Final = (
-    *("request_id", "method", "route", "status", "duration_ms", "size_bytes", "error", "frames"),
+    *("request_id", "key_id", "method", "route", "status", "duration_ms", "size_bytes", "error", "frames"),
     *("job_id", "attempt", "rq_id", "queue", "state", "code", "stage", "seconds"),
     *("slices", "lesions", "wait_status", "waited_s", "swept", "grpc_status", "grpc_details"),
 )

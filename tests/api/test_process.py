@@ -43,6 +43,7 @@ def environment(folder: Path, port: int, redis_url: str, serving_at: str) -> dic
     return {name: value for name, value in os.environ.items() if not name.startswith("METSEG_")} | {
         "METSEG_API_PORT": str(port),
         "METSEG_STORE": str(folder / "store"),
+        "METSEG_KEYS": str(folder / "keys.json"),
         "METSEG_MODELS": str(folder / "models"),
         "METSEG_REDIS_URL": redis_url,
         "METSEG_SERVING": serving_at,

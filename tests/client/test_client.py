@@ -120,6 +120,20 @@ def test_environment_proxies_never_see_a_scan(api: FakeApi, monkeypatch: pytest.
         assert client.ready()
 
 
+def test_a_key_goes_with_every_request_and_with_none_there_is_none(api: FakeApi) -> None:
+    sent: list[str | None] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("authorization"))
+        status, headers, body = api.answer(request.method, request.url.path, request.read(), request.headers)
+        return httpx.Response(status, headers=headers, content=body)
+
+    for key in ("metseg_1_secret", None):
+        with MetsegClient("http://api", transport=httpx.MockTransport(handle), api_key=key) as client:
+            client.fetch(client.submit(io.BytesIO(b"scan")).id, "empty.csv")
+    assert sent == ["Bearer metseg_1_secret"] * 3 + [None] * 3
+
+
 def test_models_come_with_their_cards(client: MetsegClient) -> None:
     (model,) = client.models()
     assert model.card == card()

@@ -23,6 +23,7 @@ from metseg.jobs import Artefact, Final, JobState
 from metseg.jobstore import JobStore
 from metseg.proto import serving_wire_pb2 as wire
 from metseg_api.app import create_app
+from metseg_api.keys import KeyFile, Scope
 from metseg_api.settings import ApiSettings
 
 
@@ -78,6 +79,11 @@ class ApiService:
     def store(self) -> Path:
         return Path(self.settings.store)
 
+    def as_owner(self, owner: str, *scopes: Scope) -> httpx.Client:
+        """A client with a key of its own."""
+        _, shown = KeyFile(self.settings.keys).create(owner, scopes or (Scope.SUBMIT, Scope.READ))
+        return httpx.Client(base_url=self.url, timeout=30, headers={"Authorization": f"Bearer {shown}"})
+
     def submit(self, data: bytes = b"scan bytes", key: str | None = None, **fields: str) -> httpx.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
         return self.http.post("/v1/jobs", files={"file": ("scan.nii", data)}, data=fields, headers=headers)
@@ -89,8 +95,9 @@ class ApiService:
         return job_id
 
     def stored(self) -> list[str]:
-        """Every file and folder below `jobs`, hidden ones included."""
-        return sorted(str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.name != "jobs")
+        """Every file and folder below `jobs`, hidden ones included, and idempotency keys; not the audit trail."""
+        paths = sorted(str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.name != "jobs")
+        return [path for path in paths if path.split("/")[0] != "audit"]
 
     def succeed(self, job_id: str, artefacts: Mapping[str, bytes], scratch: Path) -> None:
         """What a worker does, without its work."""
@@ -143,6 +150,7 @@ def api_settings(folder: Path, *, redis_url: str, serving_at: str, **more: objec
         "api_port": free_port(),
         "store": str(folder / "store"),
         "models": folder / "models",
+        "keys": folder / "keys.json",
         "redis_url": redis_url,
         "serving": serving_at,
     }

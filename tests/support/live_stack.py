@@ -28,7 +28,8 @@ class LiveStack:
         self.folder = folder
         models = Path(os.environ.get("METSEG_MODELS") or "models")
         self.settings = StackSettings(store=str(folder / "store"), run=folder / "run", models=models, **ports)
-        self._environ = self.settings.service_environment({**os.environ, **environ})
+        keys = {"METSEG_KEYS": str(folder / "keys.json")}
+        self._environ = self.settings.service_environment({**os.environ, **keys, **environ})
         self._commands: dict[str, str] = parse_procfile(PROCFILE.read_text()).processes
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 

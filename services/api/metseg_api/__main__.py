@@ -1,25 +1,36 @@
-"""`metseg-api`: serve the API until told to stop."""
+"""`metseg-api`: serve the API until told to stop, or make keys and read the audit trail."""
 
 import logging
 import socket
 import sys
+from collections.abc import Sequence
 
 import uvicorn
 
 from metseg.errors import MetsegError
 from metseg.logs import set_up_logging
 from metseg_api.app import create_app
+from metseg_api.console import read_arguments
 from metseg_api.settings import ApiSettings
 
 GRACE_S = 5
 
 
-def main() -> None:
-    """Read the settings, take the port, serve; a wrong setting or a taken port ends with one clear line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve, or run the command that was given; what goes wrong ends with one clear line."""
+    given = read_arguments(arguments)
     try:
         settings = ApiSettings.from_env()
+        if given.run is not None:
+            given.run(settings, given)
+            return
+        settings.key_file()
     except MetsegError as exc:
         sys.exit(f"metseg-api: {exc}")
+    _serve(settings)
+
+
+def _serve(settings: ApiSettings) -> None:
     try:
         listener = socket.create_server((settings.host, settings.api_port), backlog=256)
     except OSError as exc:

@@ -1,6 +1,7 @@
 """What stands behind the API: store, queue, models and TF Serving, opened together."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Self, cast
 
 from fastapi import Depends, Request
@@ -13,23 +14,44 @@ from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.serving import ServingClient
 from metseg.waiting_line import WaitingLine
+from metseg_api.audit import AuditTrail
 from metseg_api.idempotency import KeysInFlight
+from metseg_api.keys import KeyFile
 from metseg_api.settings import ApiSettings
 from metseg_api.views import JobReader
 
 SERVING_TIMEOUT_S = 3.0
+MOST_OWNERS = 100_000
+
+
+class JobOwners:
+    """Remembers whose job is whose, which never changes."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self._of = lru_cache(maxsize=MOST_OWNERS)(jobs.owner)
+
+    def of(self, job_id: str) -> str | None:
+        """Who sent a job; None for one from before access was controlled.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+        """
+        return self._of(job_id)
 
 
 @dataclass(frozen=True)
 class Backends:
-    """The outside systems, each behind its own class."""
+    """The outside systems, each behind its own class; `keys` is None where access is not controlled."""
 
     settings: ApiSettings
     blobs: BlobStore
     jobs: JobStore
     dispatcher: Dispatcher
     line: WaitingLine
-    keys: KeysInFlight
+    in_flight: KeysInFlight
+    keys: KeyFile | None
+    owners: JobOwners
+    audit: AuditTrail
     models: ModelLibrary
     serving: ServingClient
 
@@ -37,13 +59,17 @@ class Backends:
     def open(cls, settings: ApiSettings) -> Self:
         """Make the clients; none of them needs its other side to be up yet."""
         blobs = open_blob_store(settings.store)
+        jobs = JobStore(blobs)
         return cls(
             settings=settings,
             blobs=blobs,
-            jobs=JobStore(blobs),
+            jobs=jobs,
             dispatcher=Dispatcher(settings.redis_url),
             line=WaitingLine(settings.redis_url),
-            keys=KeysInFlight(settings.redis_url),
+            in_flight=KeysInFlight(settings.redis_url),
+            keys=settings.key_file(),
+            owners=JobOwners(jobs),
+            audit=AuditTrail(blobs),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
         )
@@ -57,7 +83,7 @@ class Backends:
         """Give the connections back."""
         self.dispatcher.close()
         self.line.close()
-        self.keys.close()
+        self.in_flight.close()
         self.serving.close()
 
     def check_accepting(self) -> None:

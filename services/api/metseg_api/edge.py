@@ -85,6 +85,7 @@ class Edge:
         route = getattr(request.scope.get("route"), "path", None)
         fields = {
             "request_id": request.state.request_id,
+            "key_id": getattr(request.state, "key_id", None),
             "method": request.method if request.method in _METHODS else "other",
             "route": route,
             "status": status,

@@ -67,6 +67,18 @@ class KeyInFlightError(errors.RequestError):
     code = "idempotency_key_in_flight"
 
 
+class KeyRequiredError(errors.RequestError):
+    """No API key came, or none that counts."""
+
+    code = "key_required"
+
+
+class ScopeMissingError(errors.RequestError):
+    """The key is not good for this."""
+
+    code = "scope_missing"
+
+
 class TooManyFollowersError(errors.MetsegError):
     """As many requests as one process bears are following jobs."""
 
@@ -120,6 +132,8 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     UploadTimeoutError: Kind(408, "Upload stood still"),
     MultipartError: Kind(400, "Malformed multipart body"),
     MediaTypeError: Kind(415, "Unsupported media type"),
+    KeyRequiredError: Kind(401, "API key required"),
+    ScopeMissingError: Kind(403, "Scope missing"),
     KeyReusedError: Kind(422, "Idempotency key reused"),
     KeyInFlightError: Kind(409, "Idempotency key in flight"),
     RangeError: Kind(416, "Range not satisfiable"),
@@ -217,6 +231,8 @@ def _on_metseg_error(request: Request, exc: Exception) -> JSONResponse:
         isinstance(error, ResultNotReadyError) and not error.state.is_final
     ):
         headers["Retry-After"] = "1"
+    if isinstance(error, KeyRequiredError):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RangeError):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return problem_response(request, kind=kind, code=error.code, headers=headers, **members)

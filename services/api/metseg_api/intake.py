@@ -19,7 +19,9 @@ from metseg.errors import (
     StoreError,
 )
 from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
+from metseg_api.audit import Action
 from metseg_api.backends import Backends
+from metseg_api.callers import Deeds
 from metseg_api.errors import FileMissingError, KeyInFlightError
 from metseg_api.form import PartBegin, PartData, boundary_of, check_length, form_events
 from metseg_api.idempotency import check_same, key_digest
@@ -94,7 +96,7 @@ class Accepted:
     is_replay: bool
 
 
-async def accept(request: Request, backends: Backends) -> Accepted:
+async def accept(request: Request, backends: Backends, deeds: Deeds) -> Accepted:
     """Take one upload as a job.
 
     The order is the promise: the input is durable, then `job.json`, then the queue knows, then the sender. On
@@ -109,12 +111,13 @@ async def accept(request: Request, backends: Backends) -> Accepted:
     """
     boundary = boundary_of(request)
     check_length(request, backends.settings.max_upload_bytes)
-    key = key_digest(request.headers.get("Idempotency-Key"), owner=None)
+    key = key_digest(request.headers.get("Idempotency-Key"), deeds.caller.owner)
     await run_sync(backends.check_accepting)
     job_id = new_job_id()
-    async with backends.keys.holding(key), _discarding(backends, job_id):
+    async with backends.in_flight.holding(key), _discarding(backends, job_id):
         record = await _stored(request, backends, boundary, job_id)
-        return await run_sync(_publish, backends, record.model_copy(update={"key_sha256": key}))
+        record = record.model_copy(update={"key_sha256": key, "owner": deeds.caller.owner})
+        return await run_sync(_publish, backends, record, deeds)
 
 
 async def _stored(request: Request, backends: Backends, boundary: bytes, job_id: str) -> JobRecord:
@@ -177,11 +180,12 @@ async def _receive(
                 await resolve()
 
 
-def _publish(backends: Backends, record: JobRecord) -> Accepted:
+def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
     if record.key_sha256 is not None:
         bound = backends.jobs.bind_key(record.key_sha256, record.id)
         if bound != record.id:
             return _replay(backends, record, bound)
+    deeds.tell(Action.SUBMIT, record.id)
     backends.jobs.create(record)
     try:
         backends.dispatcher.enqueue(record.id, 1, timeout_s=backends.settings.job_timeout_s)

@@ -1,11 +1,14 @@
 """Settings of the API, from `METSEG_*`."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from metseg.errors import SettingsError
 from metseg.settings import EnvSettings
+from metseg_api.keys import KeyFile
 
 
 class ApiSettings(EnvSettings):
@@ -19,8 +22,35 @@ class ApiSettings(EnvSettings):
     serving_port: int = Field(default=8500, ge=1, le=65535)
     serving: str
     models: Path = Path("models")
+    keys: Path = Path("keys.json")
     max_upload_bytes: int = Field(default=1 << 30, ge=1)
     job_timeout_s: int = Field(default=600, ge=1)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on this machine can reach the API."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def key_file(self) -> KeyFile | None:
+        """The API keys; None, which lets everyone in, where none was ever made and only this machine can ask.
+
+        Raises:
+            SettingsError: The file is damaged, or there is none and others could reach the API.
+        """
+        keys = KeyFile(self.keys)
+        if keys.keys():
+            return keys
+        if not self.is_local:
+            raise SettingsError(
+                f"METSEG_HOST: {self.host} can be reached from elsewhere, and there is no API key; "
+                "`metseg-api keys create` makes one"
+            )
+        return None
 
     @model_validator(mode="before")
     @classmethod

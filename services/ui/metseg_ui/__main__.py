@@ -12,6 +12,7 @@ def main() -> None:
     """Check the settings, then become Streamlit."""
     try:
         settings = Settings.from_env()
+        settings.key()
     except SettingsError as exc:
         sys.exit(f"metseg-ui: {exc}")
     sys.stdout.flush()

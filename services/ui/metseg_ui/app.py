@@ -9,7 +9,8 @@ from metseg_ui.settings import Settings
 
 @st.cache_resource(show_spinner=False)
 def _client() -> MetsegClient:
-    return MetsegClient(Settings.from_env().api)
+    settings = Settings.from_env()
+    return MetsegClient(settings.api, api_key=settings.key())
 
 
 if __name__ == "__main__":  # Streamlit runs it as such

@@ -2,10 +2,10 @@
 
 from pydantic import Field, field_validator
 
-from metseg.settings import EnvSettings
+from metseg.settings import ApiKeySettings
 
 
-class Settings(EnvSettings):
+class Settings(ApiKeySettings):
     """Read once, when the page's process starts."""
 
     host: str = "127.0.0.1"

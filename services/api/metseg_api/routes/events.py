@@ -7,20 +7,22 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
 from metseg_api.backends import BackendsOf
+from metseg_api.callers import OwnJobId, needs
 from metseg_api.events import MEDIA_TYPE, event_id, job_events
 from metseg_api.job_watch import WatchOf
+from metseg_api.keys import Scope
 from metseg_api.openapi import EVENT_EXAMPLE, problems
-from metseg_api.routes.jobs import JobId
 
 router = APIRouter(tags=["jobs"])
 
 
 @router.get(
     "/v1/jobs/{job_id}/events",
+    dependencies=[needs(Scope.READ)],
     response_class=Response,
     operation_id="follow_job",
     summary="Follow a job by server-sent events",
-    responses=problems(404, 410, 422, 503)
+    responses=problems(401, 403, 404, 410, 422, 503)
     | {
         200: {
             "description": "A stream of events named `job`, one at each change; the last tells the final state.",
@@ -30,7 +32,7 @@ router = APIRouter(tags=["jobs"])
     },
 )
 async def follow_job(
-    job_id: JobId,
+    job_id: OwnJobId,
     backends: BackendsOf,
     watch: WatchOf,
     last_event_id: Annotated[str | None, Header(description="The id of the event that is known already.")] = None,

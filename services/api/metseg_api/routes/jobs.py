@@ -5,15 +5,19 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from metseg.errors import JobGoneError, JobNotFoundError, JobStateError, QueueUnavailableError, RequestError
 from metseg.jobs import Final, Job, JobState, is_job_id
+from metseg_api.audit import Action
 from metseg_api.backends import BackendsOf
+from metseg_api.callers import CallerOf, DeedsOf, OwnJobId, needs
 from metseg_api.intake import accept
 from metseg_api.job_watch import WatchOf
-from metseg_api.openapi import JOB_EXAMPLE, JOB_ID, UPLOAD_FORM, answer, problems
+from metseg_api.keys import Scope
+from metseg_api.listing import visible_ids
+from metseg_api.openapi import JOB_EXAMPLE, UPLOAD_FORM, answer, problems
 from metseg_api.views import entity_tag, job_path, tag_matches
 from metseg_api.waiting import preferred_wait_s, wait_for_change
 
@@ -31,30 +35,15 @@ class JobPage(BaseModel):
     links: dict[str, str] = Field(description="`self`, and `next` where there is one.")
 
 
-def known_form(
-    job_id: Annotated[str, Path(description="The id that `POST /v1/jobs` answered.", examples=[JOB_ID])],
-) -> str:
-    """The job id of a path; what has not the form of one never reaches the store.
-
-    Raises:
-        JobNotFoundError: It cannot be an id.
-    """
-    if not is_job_id(job_id):
-        raise JobNotFoundError("There is no job of that id.")
-    return job_id
-
-
-JobId = Annotated[str, Depends(known_form)]
-
-
 @router.post(
     UPLOAD_ROUTE[1],
+    dependencies=[needs(Scope.SUBMIT)],
     status_code=202,
     response_model=Job,
     operation_id="submit_job",
     summary="Send a scan",
     openapi_extra=UPLOAD_FORM,
-    responses=problems(400, 408, 409, 413, 415, 422, 502, 503)
+    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 502, 503)
     | {
         202: answer(
             "Accepted: the scan is stored and queued.",
@@ -67,13 +56,13 @@ JobId = Annotated[str, Depends(known_form)]
         )
     },
 )
-async def submit_job(request: Request, backends: BackendsOf) -> Response:
+async def submit_job(request: Request, backends: BackendsOf, deeds: DeedsOf) -> Response:
     """Send one scan as multipart form.
 
     The parts may come in any order. The file is stored as it arrives and not looked into: what is wrong with its
     content, the job tells as its `error` later.
     """
-    accepted = await accept(request, backends)
+    accepted = await accept(request, backends, deeds)
     job = await run_sync(backends.reader.read, accepted.record.id)
     headers = {"Location": job_path(job.id), "Retry-After": str(POLL_AFTER_S)}
     if accepted.is_replay:
@@ -83,20 +72,22 @@ async def submit_job(request: Request, backends: BackendsOf) -> Response:
 
 @router.get(
     "/v1/jobs",
+    dependencies=[needs(Scope.READ)],
     response_model=JobPage,
     operation_id="list_jobs",
     summary="List jobs",
-    responses=problems(422, 503),
+    responses=problems(401, 403, 422, 503),
 )
 def list_jobs(
     backends: BackendsOf,
+    caller: CallerOf,
     limit: Annotated[int, Query(ge=1, le=200, description="Most jobs a page.")] = 50,
     cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
 ) -> JobPage:
-    """The jobs, newest first, a page at a time."""
+    """The jobs of the key's owner, newest first, a page at a time; an administrator's key lists everyone's."""
     if cursor is not None and not is_job_id(cursor):
         raise RequestError("The cursor is not one that this API gave.")
-    ids = backends.jobs.ids(before=cursor, limit=limit + 1)
+    ids = visible_ids(backends, caller, before=cursor, limit=limit + 1)
     page = ids[:limit]
     reader = backends.reader
     items = []
@@ -112,10 +103,11 @@ def list_jobs(
 
 @router.get(
     "/v1/jobs/{job_id}",
+    dependencies=[needs(Scope.READ)],
     response_model=Job,
     operation_id="get_job",
     summary="Follow a job",
-    responses=problems(404, 410, 422, 503)
+    responses=problems(401, 403, 404, 410, 422, 503)
     | {
         200: answer(
             "The job as it stands.",
@@ -131,7 +123,7 @@ def list_jobs(
 )
 async def get_job(
     request: Request,
-    job_id: JobId,
+    job_id: OwnJobId,
     backends: BackendsOf,
     watch: WatchOf,
     prefer: Annotated[
@@ -162,19 +154,21 @@ async def get_job(
 
 @router.post(
     "/v1/jobs/{job_id}/cancel",
+    dependencies=[needs(Scope.SUBMIT)],
     status_code=202,
     response_model=Job,
     operation_id="cancel_job",
     summary="Cancel a job",
-    responses=problems(404, 409, 410, 422, 503)
+    responses=problems(401, 403, 404, 409, 410, 422, 503)
     | {202: answer("The job will end, or has ended, as cancelled.", JOB_EXAMPLE | {"cancel_requested": True})},
 )
-def cancel_job(job_id: JobId, backends: BackendsOf) -> Response:
+def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:
     """End a job without a result. One that waits is cancelled at once, a running one within seconds."""
     reader = backends.reader
     job = reader.read(job_id)
     if job.state.is_final:
         raise JobStateError(f"The job is {job.state.value} already.")
+    deeds.tell(Action.CANCEL, job_id)
     if job.state is JobState.QUEUED:
         final = Final(job_id=job_id, state=JobState.CANCELLED, finished_at=datetime.now(UTC))
         if not backends.jobs.finish(final):
@@ -188,15 +182,18 @@ def cancel_job(job_id: JobId, backends: BackendsOf) -> Response:
 
 @router.delete(
     "/v1/jobs/{job_id}",
+    dependencies=[needs(Scope.SUBMIT)],
     status_code=204,
     operation_id="delete_job",
     summary="Delete a job",
-    responses=problems(404, 410, 422, 503) | {204: {"description": "Input, results and record are erased."}},
+    responses=problems(401, 403, 404, 410, 422, 503)
+    | {204: {"description": "Input, results and record are erased."}},
 )
-def delete_job(job_id: JobId, backends: BackendsOf) -> Response:
+def delete_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:
     """Erase a job with its input and results, in whatever state it is; asking for it then answers 410."""
     reader = backends.reader
     ended = reader.read(job_id).state.is_final
+    deeds.tell(Action.DELETE, job_id)
     with suppress(QueueUnavailableError):  # erasing must not depend on the queue
         backends.dispatcher.request_cancel(job_id)
     backends.jobs.erase(job_id)

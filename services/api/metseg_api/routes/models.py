@@ -10,6 +10,8 @@ from metseg.card import ModelCard
 from metseg.errors import CardError, ServingError, UnknownModelError
 from metseg.jobs import DEFAULT_MODEL
 from metseg_api.backends import Backends, BackendsOf
+from metseg_api.callers import CallerOf
+from metseg_api.openapi import problems
 
 router = APIRouter(tags=["models"])
 
@@ -42,8 +44,14 @@ class ModelList(BaseModel):
     items: list[ModelEntry]
 
 
-@router.get("/v1/models", response_model=ModelList, operation_id="list_models", summary="List the models")
-def list_models(backends: BackendsOf) -> ModelList:
+@router.get(
+    "/v1/models",
+    response_model=ModelList,
+    operation_id="list_models",
+    summary="List the models",
+    responses=problems(401),
+)
+def list_models(backends: BackendsOf, _caller: CallerOf) -> ModelList:
     """Each model's card: intended use, limits, training data, scores with their intervals."""
     reachable = _served(backends, DEFAULT_MODEL) is not None
     entries = (_entry(backends, name, reachable) for name in backends.models.names())

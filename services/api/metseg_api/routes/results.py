@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from metseg.blobs import BlobStore
 from metseg.errors import StoreError
 from metseg.jobs import Artefact, Final
+from metseg_api.audit import Action
 from metseg_api.backends import Backends, BackendsOf
+from metseg_api.callers import DeedsOf, OwnJobId, needs
 from metseg_api.errors import ArtefactNotFoundError, RangeError, ResultNotReadyError
+from metseg_api.keys import Scope
 from metseg_api.openapi import problems
-from metseg_api.routes.jobs import JobId
 from metseg_api.views import job_path, tag_matches
 
 router = APIRouter(tags=["results"])
@@ -39,14 +42,24 @@ class Result(BaseModel):
     links: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """Headers that say which part of a file is wanted, and when."""
+
+    if_none_match: Annotated[str | None, Header(description="An ETag that is known already.")] = None
+    byte_range: Annotated[str | None, Header(alias="Range", description="One range: `bytes=0-1023`.")] = None
+    if_range: Annotated[str | None, Header(description="The ETag of the file that Range is meant for.")] = None
+
+
 @router.get(
     "/v1/jobs/{job_id}/result",
+    dependencies=[needs(Scope.READ)],
     response_model=Result,
     operation_id="get_result",
     summary="List the artefacts",
-    responses=problems(404, 409, 410, 422, 503),
+    responses=problems(401, 403, 404, 409, 410, 422, 503),
 )
-def get_result(job_id: JobId, backends: BackendsOf) -> Result:
+def get_result(job_id: OwnJobId, backends: BackendsOf) -> Result:
     """The artefacts of a job that succeeded, with size, SHA-256 and address of each."""
     final = _succeeded(backends, job_id)
     path = f"{job_path(job_id)}/result"
@@ -61,10 +74,11 @@ def get_result(job_id: JobId, backends: BackendsOf) -> Result:
 
 @router.get(
     "/v1/jobs/{job_id}/result/{artefact}",
+    dependencies=[needs(Scope.READ)],
     response_class=Response,
     operation_id="get_artefact",
     summary="Download an artefact",
-    responses=problems(404, 409, 410, 416, 422, 503)
+    responses=problems(401, 403, 404, 409, 410, 416, 422, 503)
     | {
         200: {
             "description": "The file.",
@@ -78,14 +92,14 @@ def get_result(job_id: JobId, backends: BackendsOf) -> Result:
         304: {"description": "The file in If-None-Match is this one."},
     },
 )
-@router.head("/v1/jobs/{job_id}/result/{artefact}", include_in_schema=False)
+@router.head("/v1/jobs/{job_id}/result/{artefact}", dependencies=[needs(Scope.READ)], include_in_schema=False)
 def get_artefact(
     request: Request,
-    job_id: JobId,
+    job_id: OwnJobId,
     artefact: Annotated[str, Path(description="A name from the result's list.", examples=["mask.nii.gz"])],
     backends: BackendsOf,
-    if_none_match: Annotated[str | None, Header(description="An ETag that is known already.")] = None,
-    byte_range: Annotated[str | None, Header(alias="Range", description="One range: `bytes=0-1023`.")] = None,
+    deeds: DeedsOf,
+    conditions: Annotated[Conditions, Depends()],
 ) -> Response:
     """One artefact as a file; it never changes once it is there."""
     final = _succeeded(backends, job_id)
@@ -101,12 +115,12 @@ def get_artefact(
         "Content-Disposition": f'attachment; filename="metseg-{job_id[-8:]}-{found.name}"',
         "Cache-Control": "private, no-cache",
     }
-    if tag_matches(if_none_match, headers["ETag"]):
+    if tag_matches(conditions.if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     begin, end = 0, found.size_bytes
     status = 200
-    if byte_range is not None and request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]:
-        asked = _asked_range(byte_range, found.size_bytes)
+    if conditions.byte_range is not None and conditions.if_range in (None, headers["ETag"]):
+        asked = _asked_range(conditions.byte_range, found.size_bytes)
         if asked is not None:
             begin, end = asked
             status = 206
@@ -114,6 +128,7 @@ def get_artefact(
     headers["Content-Length"] = str(end - begin)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=found.media_type)
+    deeds.tell(Action.DOWNLOAD, job_id, found.name)
     body = _bytes(backends.blobs, key, begin, end)
     return StreamingResponse(body, status, headers=headers, media_type=found.media_type)
 

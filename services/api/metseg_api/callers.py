@@ -1,0 +1,131 @@
+"""Who is asking: from the key that came to what it may do, and to whose jobs."""
+
+import logging
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import Depends, Path, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from metseg.errors import JobNotFoundError
+from metseg.jobs import is_job_id
+from metseg_api.audit import Action, AuditTrail, Deed
+from metseg_api.backends import BackendsOf
+from metseg_api.errors import KeyRequiredError, ScopeMissingError
+from metseg_api.keys import Scope
+from metseg_api.openapi import JOB_ID
+
+_bearer = HTTPBearer(auto_error=False, description="A key made by `metseg-api keys create`.")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks; without access control nobody in particular, who may do everything.
+
+    Attributes:
+        key_id: Public part of the key.
+        owner: Whose jobs the caller sends and sees.
+    """
+
+    key_id: str | None = None
+    owner: str | None = None
+    scopes: frozenset[Scope] = frozenset(Scope)
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether everyone's jobs may be seen and ended."""
+        return Scope.ADMIN in self.scopes
+
+    def may_see(self, owner: str | None) -> bool:
+        """Whether jobs of that owner exist for the caller."""
+        return self.is_admin or (owner is not None and owner == self.owner)
+
+
+async def _caller(
+    request: Request,
+    backends: BackendsOf,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    if backends.keys is None:
+        return Caller()
+    if credentials is None:
+        raise KeyRequiredError("Send an API key: Authorization: Bearer <key>.")
+    key = backends.keys.find(credentials.credentials)
+    if key is None:
+        raise KeyRequiredError("The API key is not known, or was revoked.")
+    request.state.key_id = key.id
+    return Caller(key.id, key.owner, frozenset(key.scopes))
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+
+
+def needs(scope: Scope) -> Any:
+    """A route's dependency: the caller's key must have that scope, or be an administrator's.
+
+    Raises:
+        KeyRequiredError: No key came, or none that counts (when a request comes).
+        ScopeMissingError: The key is not good for this (likewise).
+    """
+
+    async def check(caller: CallerOf) -> None:
+        if scope not in caller.scopes and not caller.is_admin:
+            raise ScopeMissingError(f"This needs a key with the scope {scope.value}.")
+
+    return Depends(check)
+
+
+async def _own_job(
+    job_id: Annotated[str, Path(description="The id that `POST /v1/jobs` answered.", examples=[JOB_ID])],
+    caller: CallerOf,
+    backends: BackendsOf,
+) -> str:
+    """The job id of a path; what has not the form of one, or is another's, never gets further.
+
+    Raises:
+        JobNotFoundError: It cannot be an id, or is that of a job which does not exist for the caller.
+    """
+    if not is_job_id(job_id):
+        raise JobNotFoundError("There is no job of that id.")
+    if not caller.is_admin and not caller.may_see(await run_sync(backends.owners.of, job_id)):
+        _log.warning("asked for another's job", extra={"job_id": job_id, "key_id": caller.key_id})
+        raise JobNotFoundError("There is no job of that id.")
+    return job_id
+
+
+OwnJobId = Annotated[str, Depends(_own_job)]
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """Tells the audit trail what the caller of one request does."""
+
+    trail: AuditTrail
+    caller: Caller
+    request_id: str
+
+    def tell(self, action: Action, job_id: str, subject: str | None = None) -> None:
+        """Write an entry; to be called before the deed.
+
+        Raises:
+            StoreUnavailableError: It could not be written, so the deed must not be done.
+        """
+        self.trail.append(
+            Deed(
+                action=action,
+                key_id=self.caller.key_id,
+                owner=self.caller.owner,
+                job_id=job_id,
+                subject=subject,
+                request_id=self.request_id,
+            )
+        )
+
+
+async def _deeds(request: Request, backends: BackendsOf, caller: CallerOf) -> Deeds:
+    return Deeds(backends.audit, caller, request.state.request_id)
+
+
+DeedsOf = Annotated[Deeds, Depends(_deeds)]
