@@ -4,9 +4,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import phantoms
 import pytest
 
-from metseg.card import ModelCard
+from metseg.card import ModelCard, Preprocessing
 from metseg.errors import InputError
 from metseg.segment import Predict
 from metseg.volume import Volume
@@ -29,10 +30,9 @@ from metseg_trainer.metrics.sizes import BY_DIAMETER
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.operating_point import THRESHOLDS, ChosenPoints, choose_points, try_points
 from metseg_trainer.predictions import PredictionCache
-from metseg_trainer.recipes import SHIPPED, Recipe
+from metseg_trainer.recipes import SHIPPED
 from metseg_trainer.reports import read_report
 from metseg_trainer.scoring import SetFindings, by_size, headline, score_set
-from metseg_trainer.sources import Places
 
 CASE = Case("scan", "scan", Path("scan"), Path("scan"))
 
@@ -237,11 +237,9 @@ def _bright_is_lesion(level: int) -> Predict:
     return predict
 
 
-@pytest.fixture
-def card(tiny_recipe: tuple[Recipe, Places]) -> ModelCard:
-    recipe, _ = tiny_recipe
-    network = build_network("attention_unet", "tiny", (64, 64))
-    return make_card(recipe, network, version=1, point=OperatingPoint(), scores=[], training_data=[])
+@pytest.fixture(scope="module")
+def card() -> ModelCard:
+    return phantoms.card(preprocessing=Preprocessing(size=64))
 
 
 def test_pictures_go_the_way_of_serving(card: ModelCard, write_cases, tmp_path: Path) -> None:
@@ -296,16 +294,17 @@ def test_a_damaged_prediction_is_made_again(card: ModelCard, write_cases, tmp_pa
     assert judge(seen, OperatingPoint()).dice > 0.95
 
 
-@pytest.fixture
-def written(card: ModelCard, write_cases, tmp_path: Path) -> tuple[Path, list[str]]:
+@pytest.fixture(scope="module")
+def written(card: ModelCard, write_cases, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """An evaluation of four pictures: where it lies, and what was said."""
-    cases = find_cases(write_cases(tmp_path / "set"))
+    folder = tmp_path_factory.mktemp("written")
+    cases = find_cases(write_cases(folder / "set"))
     said: list[str] = []
     subject = Subject(card, _bright_is_lesion(200))
     measured = choose_points({"own": [try_points(seen) for seen in subject.see("own", cases)]}).measured
     points = ChosenPoints(OperatingPoint(0.4, 5.0, 3), measured)
     report = measure(subject, {"own": cases}, points, command="do this")
-    path = tmp_path / "out" / "report.json"
+    path = folder / "out" / "report.json"
     write_evaluation(report, subject, {"own": cases}, path, say=said.append)
     return path, said
 
