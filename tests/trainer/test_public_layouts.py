@@ -155,6 +155,8 @@ def test_a_value_outside_of_the_scheme_names_file_scheme_and_values(brats: Path)
     bad = find_cases(brats)[1]
     with pytest.raises(InputError, match=r"00001-001-seg\.nii\.gz: expected the values 0 background, 1 NETC.*7"):
         read_mask(bad)
+    with pytest.raises(InputError, match=r"00001-001-seg\.nii\.gz: expected the values"):
+        expect_bright_enhancement([bad])
 
 
 @pytest.mark.parametrize(("table", "other"), [({2: 3, 3: 2}, 2), ({1: 3, 3: 1}, 1)])

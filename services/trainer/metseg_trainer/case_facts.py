@@ -7,7 +7,7 @@ import numpy as np
 
 from metseg.errors import InputError
 from metseg_trainer.datasets import Case, read_lesions, read_mask
-from metseg_trainer.datasets.reading import read_values
+from metseg_trainer.datasets.reading import known_values, read_values
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def list_facts(cases: Iterable[Case]) -> Iterator[CaseFacts]:
         yield CaseFacts(
             case=case,
             shape=classes.shape,
-            values=tuple(case.labelling.values(values.array)),
+            values=tuple(known_values(case, values.array)),
             lesion_voxels=tuple(int(count) for count in counts[1:]),
             lesions=len(np.unique(read_lesions(case).array)) - 1,
         )

@@ -8,7 +8,7 @@ import numpy as np
 from metseg.card import Preprocessing
 from metseg.errors import InputError
 from metseg_trainer.datasets import Case, read_image
-from metseg_trainer.datasets.reading import read_values
+from metseg_trainer.datasets.reading import known_values, read_values
 from metseg_trainer.leakage import expect_no_copies
 from metseg_trainer.recipes import Source
 from metseg_trainer.slices import load_cases
@@ -72,7 +72,7 @@ def _compared(case: Case) -> dict[int, bool]:
     values, image = read_values(case).array, read_image(case).volume.array
     if values.shape != image.shape:
         raise InputError(f"{case.mask} has {values.shape} voxels, its image {case.image} has {image.shape}.")
-    there = [int(value) for value in case.labelling.values(values) if value]
+    there = [value for value in known_values(case, values) if value]
     levels = {
         value: float(np.median(image[values == value]))
         for value in there

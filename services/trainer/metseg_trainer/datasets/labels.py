@@ -83,9 +83,8 @@ class Labelling:
             raise InputError(f"expected the values {self.scheme}; found {shown}{more}")
         return values
 
-    def apply(self, array: NDArray[Any]) -> NDArray[np.uint8]:
-        """Turn a mask's values into classes, 0 for background; see `values` for what is refused."""
-        values = self.values(array)
+    def apply(self, array: NDArray[Any], values: list[int]) -> NDArray[np.uint8]:
+        """Turn a mask's values, which `values` has listed, into classes, 0 for background."""
         if self.rule is not Rule.TABLE:
             return (array > 0).astype(np.uint8)
         table = np.zeros(max(values) + 1, np.uint8)

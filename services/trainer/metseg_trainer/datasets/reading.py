@@ -53,6 +53,18 @@ def read_values(case: Case) -> Volume:
         raise type(exc)(f"{case.mask}: {exc}") from exc
 
 
+def known_values(case: Case, values: NDArray[Any]) -> list[int]:
+    """List the values of a case's mask that was read.
+
+    Raises:
+        InputError: A value is outside of the case's scheme.
+    """
+    try:
+        return case.labelling.values(values)
+    except InputError as exc:
+        raise InputError(f"{case.mask}: {exc}.") from exc
+
+
 def read_mask(case: Case) -> Volume:
     """Read a case's mask as uint8 classes: 0 background, from 1 on the classes of its labelling.
 
@@ -81,10 +93,7 @@ def read_lesions(case: Case) -> Volume:
 
 
 def _classes(case: Case, values: NDArray[Any]) -> NDArray[np.uint8]:
-    try:
-        return case.labelling.apply(values)
-    except InputError as exc:
-        raise InputError(f"{case.mask}: {exc}.") from exc
+    return case.labelling.apply(values, known_values(case, values))
 
 
 def _read_stack(folder: Path) -> Volume:
