@@ -76,6 +76,12 @@ class BlobStore(Protocol):
     def delete(self, prefix: str) -> None:
         """Erase the blob of that key and all below it; what is not there is no error."""
 
+    def sweep(self, prefix: str) -> None:
+        """Remove what writers that died left half-written below a prefix; nobody may be writing there."""
+
+    def free_bytes(self) -> int | None:
+        """Room that is left; None where nobody can tell."""
+
     def check(self) -> None:
         """Make sure that the store can be written.
 

@@ -15,7 +15,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue
-from rq.exceptions import DuplicateJobError
 from rq.serializers import JSONSerializer
 
 from metseg import errors
@@ -25,11 +24,13 @@ from metseg.queue_entry import FUNCTION, AllowListJob
 QUEUE_NAME: Final = "metseg"
 PROGRESS_KEY: Final = "metseg:progress:{}"
 CANCEL_KEY: Final = "metseg:cancel:{}"
+WATCHED_KEY: Final = "metseg:watched"
+"""The jobs that `metseg.reconciler` looks after; they are on the list before they wait."""
 
 KEPT_S: Final = 24 * 3600
 """How long a waiting attempt, its progress and its cancel flag stay in Redis."""
 ENDED_KEPT_S: Final = 3600
-"""How long RQ remembers an attempt that ended; until then the same attempt cannot be enqueued again."""
+"""How long RQ remembers an attempt that ended."""
 GRACE_S: Final = 30
 """RQ ends an attempt that is this much past its own time limit."""
 
@@ -53,23 +54,33 @@ class Dispatcher:
             self._redis.ping()
 
     def enqueue(self, job_id: str, attempt: int, *, timeout_s: float) -> None:
-        """Hand an attempt to the workers; enqueuing the same attempt again changes nothing.
+        """Hand an attempt to the workers, unless it waits already.
 
-        The worker itself gives up after `timeout_s`; RQ ends what has not ended `GRACE_S` later.
+        The worker itself gives up after `timeout_s`; RQ ends what has not ended `GRACE_S` later. Two who enqueue
+        the same attempt at the same moment may make it wait twice; it can be claimed only once.
         """
+        entry = f"{job_id}-{attempt}"
         with redis_errors():
-            with suppress(DuplicateJobError):
-                self._queue.enqueue(
-                    FUNCTION,
-                    args=(job_id, attempt),
-                    job_id=f"{job_id}-{attempt}",
-                    description=f"{FUNCTION} {job_id} {attempt}",
-                    job_timeout=math.ceil(timeout_s) + GRACE_S,
-                    ttl=KEPT_S,
-                    result_ttl=ENDED_KEPT_S,
-                    failure_ttl=ENDED_KEPT_S,
-                    unique=True,
-                )
+            self._redis.sadd(WATCHED_KEY, job_id)
+            if self._redis.lpos(self._queue.key, entry) is not None:
+                return
+            self._redis.lrem(self._queue.intermediate_queue_key, 0, entry)  # of a worker that died taking it
+            self._redis.delete(AllowListJob.key_for(entry))
+            self._queue.enqueue(
+                FUNCTION,
+                args=(job_id, attempt),
+                job_id=entry,
+                description=f"{FUNCTION} {job_id} {attempt}",
+                job_timeout=math.ceil(timeout_s) + GRACE_S,
+                ttl=KEPT_S,
+                result_ttl=ENDED_KEPT_S,
+                failure_ttl=ENDED_KEPT_S,
+            )
+
+    def waiting(self) -> set[str]:
+        """The jobs that wait for a worker."""
+        with redis_errors():
+            return {entry.rpartition("-")[0] for entry in self._queue.get_job_ids()}
 
     def write_progress(self, job_id: str, progress: Progress) -> None:
         """Replace what `read_progress` answers."""

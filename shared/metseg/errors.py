@@ -26,6 +26,7 @@ sentence for people: what was expected and what came. A message never holds a fi
     ├─ JobError                    job_failed
     │   ├─ JobNotFoundError        job_not_found
     │   ├─ JobGoneError            job_gone
+    │   │   └─ AttemptGivenUpError attempt_given_up
     │   ├─ JobStateError           job_state
     │   ├─ JobCancelledError       job_cancelled
     │   ├─ JobTimeoutError         job_timeout
@@ -173,6 +174,12 @@ class JobGoneError(JobError):
     """The job was deleted or has expired."""
 
     code = "job_gone"
+
+
+class AttemptGivenUpError(JobGoneError):
+    """The attempt was taken for dead, and the job was handed to another."""
+
+    code = "attempt_given_up"
 
 
 class JobStateError(JobError):

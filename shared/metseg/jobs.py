@@ -7,6 +7,7 @@ Times are RFC 3339 in UTC, coordinates RAS+ millimetres.
 import os
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
@@ -17,6 +18,11 @@ RESEARCH_USE_ONLY = "Research use only. Not a medical device, not for diagnosis.
 DEFAULT_MODEL = "attention_unet"
 MOST_LOST_ATTEMPTS = 3
 """A job of which so many attempts lost their worker has failed."""
+KEPT_S = 24 * 3600
+"""How long a result is kept where the one who runs the API did not choose otherwise."""
+MOST_KEPT_S = 30 * 24 * 3600
+TOMBSTONE_KEPT_S = 2 * MOST_KEPT_S
+"""How long after its creation an erased job is still known to have been there."""
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -36,6 +42,11 @@ def new_job_id() -> str:
 def is_job_id(text: str) -> bool:
     """Whether a text has the form of a job id; nothing else may become part of a key."""
     return _UUID7.fullmatch(text) is not None
+
+
+def forgotten_at(job_id: str) -> datetime:
+    """When the last trace of a job, its tombstone, goes."""
+    return datetime.fromtimestamp((UUID(job_id).int >> 80) / 1000 + TOMBSTONE_KEPT_S, UTC)
 
 
 class Schema(BaseModel):
@@ -98,6 +109,8 @@ class JobRecord(Schema):
     Attributes:
         owner: Who sent it; None where the API knows no keys.
         key_sha256: Digest of the sender's Idempotency-Key, if one came.
+        kept_s: How long the result is kept after the job's end; a job that does not end expires so long after its
+            creation.
     """
 
     schema_version: Literal[1] = 1
@@ -108,6 +121,7 @@ class JobRecord(Schema):
     request: JobRequest
     model: ModelRef
     inputs: list[InputFile]
+    kept_s: float = Field(default=KEPT_S, gt=0, le=MOST_KEPT_S)
 
 
 class Lease(Schema):
@@ -152,6 +166,12 @@ class Final(Schema):
     finished_at: AwareDatetime
     artefacts: list[Artefact] = []
     failure: Failure | None = None
+
+
+def expires_at(record: JobRecord, final: Final | None) -> datetime:
+    """When a job and all of its data are erased; `final` is None while it has not ended."""
+    since = record.created_at if final is None else final.finished_at
+    return since + timedelta(seconds=record.kept_s)
 
 
 class AttemptEnd(Schema):

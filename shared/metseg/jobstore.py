@@ -4,7 +4,8 @@ jobs/<id>/job.json            what was asked; put before the job is accepted
 jobs/<id>/input/0             the bytes as they came
 jobs/<id>/attempts/<n>/…      one attempt's artefacts, with lease.json and end.json, each put if absent
 jobs/<id>/final.json          put if absent: how the job ended
-jobs/<id>/tombstone.json      put when the job was deleted; the rest is erased after it
+jobs/<id>/cancel.json         put when somebody asked a running job to stop
+jobs/<id>/tombstone.json      put when the job was deleted or expired; the rest is erased after it
 keys/<digest>                 put if absent: the id of the job that a sender's Idempotency-Key stands for
 """
 
@@ -13,14 +14,20 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from metseg.blobs import CHUNK_BYTES, BlobStore
-from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError
-from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, Lease, Tombstone, is_job_id
+from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError, StoreError
+from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, JobState, Lease, Schema, Tombstone, is_job_id
 
 LEASE = "lease.json"
 END = "end.json"
+CANCEL = "cancel.json"
 TOMBSTONE = "tombstone.json"
+
+T = TypeVar("T", bound=Schema)
 
 
 class JobStore:
@@ -65,12 +72,13 @@ class JobStore:
 
         Raises:
             JobNotFoundError: there is no such job, or its id has no valid form.
-            JobGoneError: it was deleted.
+            JobGoneError: it was deleted, or has expired.
+            StoreError: its record is damaged.
         """
         if TOMBSTONE in self.blobs.names(_folder(job_id)):
             raise JobGoneError("the job and its data were deleted")
         try:
-            return JobRecord.model_validate_json(self.blobs.get(f"{_folder(job_id)}/job.json"))
+            return self._read(JobRecord, f"{_folder(job_id)}/job.json")
         except BlobNotFoundError as exc:
             raise JobNotFoundError("there is no job of that id") from exc
 
@@ -112,7 +120,7 @@ class JobStore:
         key = self.artefact_key(job_id, attempt, END)
         if self.blobs.put_if_absent(key, end.model_dump_json().encode()):
             return end
-        return AttemptEnd.model_validate_json(self.blobs.get(key))
+        return self._read(AttemptEnd, key)
 
     def lost_attempts(self, job_id: str) -> int:
         """How many attempts have lost their worker."""
@@ -120,13 +128,13 @@ class JobStore:
         lost = 0
         for key in keys:
             with suppress(BlobNotFoundError):
-                lost += AttemptEnd.model_validate_json(self.blobs.get(key)).was_lost
+                lost += self._read(AttemptEnd, key).was_lost
         return lost
 
     def final(self, job_id: str) -> Final | None:
         """How the job ended; None while it has not."""
         try:
-            return Final.model_validate_json(self.blobs.get(f"{_folder(job_id)}/final.json"))
+            return self._read(Final, f"{_folder(job_id)}/final.json")
         except BlobNotFoundError:
             return None
 
@@ -156,6 +164,32 @@ class JobStore:
             if name not in (LEASE, END):
                 self.blobs.delete(self.artefact_key(job_id, attempt, name))
 
+    def ask_cancel(self, job_id: str) -> None:
+        """Note, so that it outlives Redis, that somebody asked the job to stop."""
+        self.blobs.put(f"{_folder(job_id)}/{CANCEL}", b"{}")
+
+    def cancel_asked(self, job_id: str) -> bool:
+        """Whether `ask_cancel` was called."""
+        return CANCEL in self.blobs.names(_folder(job_id))
+
+    def tidy(self, final: Final) -> None:
+        """Remove what attempts left of a job that has ended, all but its result; nobody may be at work on it."""
+        for attempt in range(1, self.latest_attempt(final.job_id) + 1):
+            if final.state is not JobState.SUCCEEDED or attempt != final.attempt:
+                self.discard_artefacts(final.job_id, attempt)
+        self.blobs.sweep(_folder(final.job_id))
+
+    def abandon(self, job_id: str) -> None:
+        """Remove an upload that nobody finishes; should its sender turn up after all, the job is gone."""
+        if self.blobs.names(_folder(job_id)):
+            self.erase(job_id)
+        else:
+            self.blobs.delete(_folder(job_id))
+
+    def remove(self, job_id: str) -> None:
+        """Remove a job with its tombstone."""
+        self.blobs.delete(_folder(job_id))
+
     def erase(self, job_id: str) -> None:
         """Delete a job for good: its sender's key, then the tombstone, then everything else."""
         folder = _folder(job_id)
@@ -183,6 +217,12 @@ class JobStore:
         with suppress(BlobNotFoundError):
             if self.blobs.get(key).decode() == record.id:
                 self.blobs.delete(key)
+
+    def _read(self, schema: type[T], key: str) -> T:
+        try:
+            return schema.model_validate_json(self.blobs.get(key))
+        except ValidationError as exc:
+            raise StoreError(f"the store holds no {schema.__name__} where it should: a record is damaged") from exc
 
     def _is_whole(self, job_id: str) -> bool:
         names = self.blobs.names(_folder(job_id))

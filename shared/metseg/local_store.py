@@ -14,6 +14,8 @@ from uuid import uuid4
 from metseg.blobs import CHUNK_BYTES, BlobWriter, checked_key
 from metseg.errors import BlobNotFoundError, StoreUnavailableError
 
+UNFINISHED = ".part"
+
 
 class LocalStore:
     """See `metseg.blobs.BlobStore`."""
@@ -97,6 +99,17 @@ class LocalStore:
                 path.unlink()
             _sync_folder(path.parent)
 
+    def sweep(self, prefix: str) -> None:
+        """Remove what writers that died left half-written below a prefix; nobody may be writing there."""
+        with _translated("erase"):
+            for path in self._path(prefix).rglob(f".*{UNFINISHED}"):
+                path.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int | None:
+        """Room that is left on the folder's file system."""
+        with _translated("read"):
+            return shutil.disk_usage(self._root).free
+
     def check(self) -> None:
         """Make sure that the store can be written."""
         probe = self._root / f".check-{uuid4().hex}"
@@ -124,7 +137,7 @@ class _Pending:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._temporary = path.parent / f".{uuid4().hex}.part"
+        self._temporary = path.parent / f".{uuid4().hex}{UNFINISHED}"
         self._file = self._temporary.open("xb")
 
     def write(self, data: bytes, /) -> None:

@@ -102,6 +102,13 @@ class ObjectStore:
             except NotFoundError:
                 return
 
+    def sweep(self, prefix: str) -> None:
+        """Nothing to do: an object store shows no half-written blobs, and drops begun uploads by its own rules."""
+
+    def free_bytes(self) -> int | None:
+        """None: an object store does not tell."""
+        return None
+
     def check(self) -> None:
         """Make sure that the store can be written."""
         self.put("check", b"")

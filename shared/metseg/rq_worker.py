@@ -62,7 +62,9 @@ class MetsegWorker(Worker):
     log_result_lifespan = False
     max_connection_wait_time = RECONNECT_S
 
-    def __init__(self, connection: Redis, on_lost: OnLost, *, drain_s: float) -> None:
+    def __init__(
+        self, connection: Redis, on_lost: OnLost, *, drain_s: float, on_maintenance: Callable[[], None]
+    ) -> None:
         super().__init__(
             [open_queue(connection)],
             connection=connection,
@@ -74,12 +76,18 @@ class MetsegWorker(Worker):
         )
         self._on_lost = on_lost
         self._drain_s = drain_s
+        self._on_maintenance = on_maintenance
         self._overran = False
 
     @property
     def asked_to_stop(self) -> bool:
         """Whether a signal asked for the end, as opposed to a failure of Redis."""
         return self._shutdown_requested_date is not None
+
+    def run_maintenance_tasks(self) -> None:
+        """Every `MAINTENANCE_INTERVAL_S` between two jobs."""
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
+        self._on_maintenance()
 
     def subscribe(self) -> None:
         """Take no commands over Redis: whoever can write there could stop workers and kill jobs by them."""
@@ -135,18 +143,26 @@ class MetsegWorker(Worker):
             logger.error("lost attempt not stored", extra={"job_id": job_id, "code": exc.code})
 
 
-def make_worker(redis_url: str, on_lost: OnLost, *, drain_s: float = DRAIN_S) -> MetsegWorker:
+def nothing() -> None:
+    """The `on_maintenance` of a worker that has none."""
+
+
+def make_worker(
+    redis_url: str, on_lost: OnLost, *, drain_s: float = DRAIN_S, on_maintenance: Callable[[], None] = nothing
+) -> MetsegWorker:
     """A worker on the queue, to be run by `.work()`; raises `QueueUnavailableError`."""
     with redis_errors():
-        return MetsegWorker(connect(redis_url), on_lost, drain_s=drain_s)
+        return MetsegWorker(connect(redis_url), on_lost, drain_s=drain_s, on_maintenance=on_maintenance)
 
 
-def work_until_stopped(redis_url: str, on_lost: OnLost, *, drain_s: float = DRAIN_S) -> None:
+def work_until_stopped(
+    redis_url: str, on_lost: OnLost, *, drain_s: float, on_maintenance: Callable[[], None]
+) -> None:
     """Run a worker until SIGTERM or SIGINT, starting over whenever Redis went away."""
     while True:
         worker = None
         try:
-            worker = make_worker(redis_url, on_lost, drain_s=drain_s)
+            worker = make_worker(redis_url, on_lost, drain_s=drain_s, on_maintenance=on_maintenance)
             logger.info("worker listens", extra={"queue": QUEUE_NAME})
             worker.work(logging_level="WARNING")
         except (errors.QueueUnavailableError, RedisError):

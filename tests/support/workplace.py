@@ -21,9 +21,11 @@ from redis_fixture import RedisServer
 from metseg.blobs import open_blob_store
 from metseg.card import CARD_PATH
 from metseg.dispatch import Dispatcher
+from metseg.holders import Holders
 from metseg.jobs import Final, InputFile, JobRecord, JobRequest, ModelRef, new_job_id
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
+from metseg.recovery import Recovery
 from metseg.serving import ServingClient
 from metseg_worker.run import Surroundings, make_attempt
 
@@ -39,6 +41,7 @@ class Workplace:
     serving: BrightServing
     store: JobStore
     dispatcher: Dispatcher
+    holders: Holders
     job_timeout_s: float = 60
 
     def submit(self, content: bytes, **request: object) -> str:
@@ -62,7 +65,8 @@ class Workplace:
         """Make an attempt in this process."""
         with closing(ServingClient(self.serving.target, timeout_s=10)) as client:
             models = ModelLibrary(self.folder / "models")
-            around = Surroundings(self.store, models, self.dispatcher, client, self.job_timeout_s)
+            limit_s = self.job_timeout_s
+            around = Surroundings(self.store, models, self.dispatcher, self.holders, client, limit_s, lambda: None)
             make_attempt(around, job_id, attempt)
         return self.store.final(job_id)
 
@@ -76,10 +80,9 @@ class Workplace:
         self.store.blobs.download(self.store.artefact_key(job_id, attempt, name), path)
         return path
 
-    @contextmanager
-    def worker(self) -> Iterator[psutil.Process]:
-        """A real worker process."""
-        environment = {
+    def environment(self) -> dict[str, str]:
+        """What a worker is told."""
+        return {
             "PATH": os.environ["PATH"],
             "TMPDIR": str(self.folder / "scratch"),
             "METSEG_STORE": str(self.folder / "store"),
@@ -88,6 +91,11 @@ class Workplace:
             "METSEG_SERVING": self.serving.target,
             "METSEG_DRAIN_S": "2",
         }
+
+    @contextmanager
+    def worker(self) -> Iterator[psutil.Process]:
+        """A real worker process."""
+        environment = self.environment()
         log = (self.folder / "worker.log").open("ab")
         with (
             log,
@@ -102,8 +110,18 @@ class Workplace:
                 except subprocess.TimeoutExpired:
                     process.kill()
 
+    def recovery(self) -> Recovery:
+        """What the reconciler acts by."""
+        return Recovery(self.store, self.dispatcher, self.holders, timeout_s=60)
+
     def log(self) -> str:
         return (self.folder / "worker.log").read_text()
+
+
+def horse_of(worker: psutil.Process) -> psutil.Process:
+    """The work-horse of a busy worker: of its children the one that leads a group of its own."""
+    [horse] = [child for child in worker.children() if os.getpgid(child.pid) == child.pid]
+    return horse
 
 
 @contextmanager
@@ -116,9 +134,13 @@ def workplace(folder: Path, redis: RedisServer) -> Iterator[Workplace]:
     store = JobStore(open_blob_store(str(folder / "store")))
     before = tempfile.tempdir
     tempfile.tempdir = str(folder / "scratch")
-    with closing(Dispatcher(redis.url)) as dispatcher, BrightServing() as serving:
+    with (
+        closing(Dispatcher(redis.url)) as dispatcher,
+        closing(Holders(redis.url)) as holders,
+        BrightServing() as serving,
+    ):
         try:
-            yield Workplace(folder, redis, serving, store, dispatcher)
+            yield Workplace(folder, redis, serving, store, dispatcher, holders)
         finally:
             tempfile.tempdir = before
 

@@ -8,12 +8,10 @@ import numpy as np
 import psutil
 import pytest
 from hostile_files import nifti
-from workplace import Workplace, wait_for
+from workplace import Workplace, horse_of, wait_for
 
-from metseg.errors import JobTimeoutError, WorkerLostError
 from metseg.jobs import MOST_LOST_ATTEMPTS, AttemptEnd, Failure, Final, JobState, Stage
 from metseg_worker import asking, run, watch
-from metseg_worker.losing import LostAttempts
 from metseg_worker.scratch import scratch, sweep_scratch
 
 
@@ -22,11 +20,6 @@ def deep_head() -> np.ndarray:
     array = np.zeros((32, 32, 80), np.int16)
     array[8:24, 8:24] = np.arange(16)[:, None]
     return array
-
-
-@pytest.fixture
-def on_lost(place: Workplace) -> LostAttempts:
-    return LostAttempts(place.store, place.dispatcher, timeout_s=60)
 
 
 def test_a_second_run_of_a_job_changes_nothing(place: Workplace):
@@ -135,49 +128,49 @@ def test_a_job_goes_on_while_redis_is_away(place: Workplace, monkeypatch):
     assert place.attempt(place.submit(nifti())).state is JobState.SUCCEEDED
 
 
-def test_a_lost_attempt_is_followed_by_the_next(place: Workplace, on_lost: LostAttempts):
+def test_a_lost_attempt_is_followed_by_the_next(place: Workplace):
     job_id = place.submit(nifti())
     place.store.claim(job_id, 1)
     place.store.blobs.put(place.store.artefact_key(job_id, 1, "mask.nii.gz"), b"half")
     before = place.dispatcher.queue_length()
-    on_lost(job_id, 1, WorkerLostError("died"))
+    place.recovery().lose(job_id, 1, "worker_lost")
     assert place.dispatcher.queue_length() == before + 1
     assert place.store.final(job_id) is None
     assert place.names(job_id) == ["end.json", "lease.json"]
 
 
-def test_a_job_fails_for_good_when_three_attempts_lost_their_worker(place: Workplace, on_lost: LostAttempts):
+def test_a_job_fails_for_good_when_three_attempts_lost_their_worker(place: Workplace):
     job_id = place.submit(nifti())
     for attempt in range(1, MOST_LOST_ATTEMPTS + 1):
         assert place.store.final(job_id) is None
-        on_lost(job_id, attempt, WorkerLostError("died"))
+        place.recovery().lose(job_id, attempt, "worker_lost")
     final = place.store.final(job_id)
     assert (final.state, final.attempt, final.failure.code) == (JobState.FAILED, 3, "worker_lost")
 
 
-def test_an_attempt_that_was_given_back_does_not_count_as_lost(place: Workplace, on_lost: LostAttempts):
+def test_an_attempt_that_was_given_back_does_not_count_as_lost(place: Workplace):
     job_id = place.submit(nifti())
     assert place.store.claim(job_id, 1)
     place.store.end_attempt(job_id, 1, AttemptEnd(ended_at=datetime.now(UTC)))
     for attempt in (2, 3):
-        on_lost(job_id, attempt, WorkerLostError("died"))
+        place.recovery().lose(job_id, attempt, "worker_lost")
     assert place.store.final(job_id) is None
     assert place.store.lost_attempts(job_id) == 2
 
 
-def test_an_attempt_that_ran_out_of_time_is_not_repeated(place: Workplace, on_lost: LostAttempts):
+def test_an_attempt_that_ran_out_of_time_is_not_repeated(place: Workplace):
     job_id = place.submit(nifti())
-    on_lost(job_id, 1, JobTimeoutError("late"))
+    place.recovery().lose(job_id, 1, "job_timeout")
     final = place.store.final(job_id)
     assert (final.state, final.attempt, final.failure.code) == (JobState.FAILED, 1, "job_timeout")
 
 
-def test_an_attempt_that_was_given_up_cannot_publish(place: Workplace, on_lost: LostAttempts, monkeypatch):
+def test_an_attempt_that_was_given_up_cannot_publish(place: Workplace, monkeypatch):
     job_id = place.submit(nifti())
 
     def lose(_lesions: object, path: Path) -> None:
         path.touch()
-        on_lost(job_id, 1, WorkerLostError("died"))
+        place.recovery().lose(job_id, 1, "worker_lost")
 
     monkeypatch.setattr(run, "write_table", lose)
     assert place.attempt(job_id) is None
@@ -186,31 +179,29 @@ def test_an_attempt_that_was_given_up_cannot_publish(place: Workplace, on_lost: 
     assert place.attempt(job_id, 2).attempt == 2
 
 
-def test_an_attempt_that_died_between_its_end_and_the_jobs_has_succeeded(
-    place: Workplace, on_lost: LostAttempts, monkeypatch
-):
+def test_an_attempt_that_died_between_its_end_and_the_jobs_has_succeeded(place: Workplace, monkeypatch):
     job_id = place.submit(nifti())
     monkeypatch.setattr(place.store, "finish", lambda final: False)
     monkeypatch.setattr(place.store, "discard_artefacts", lambda *_: None)
     assert place.attempt(job_id) is None
     monkeypatch.undo()
-    on_lost(job_id, 1, WorkerLostError("died"))
+    place.recovery().lose(job_id, 1, "worker_lost")
     final = place.store.final(job_id)
     assert (final.state, final.attempt) == (JobState.SUCCEEDED, 1)
     assert {one.name for one in final.artefacts} < set(place.names(job_id))
 
 
-def test_a_lost_attempt_of_a_cancelled_job_ends_it(place: Workplace, on_lost: LostAttempts):
+def test_a_lost_attempt_of_a_cancelled_job_ends_it(place: Workplace):
     job_id = place.submit(nifti())
     place.dispatcher.request_cancel(job_id)
-    on_lost(job_id, 1, WorkerLostError("died"))
+    place.recovery().lose(job_id, 1, "worker_lost")
     assert place.store.final(job_id).state is JobState.CANCELLED
 
 
-def test_a_job_that_had_ended_is_not_tried_again(place: Workplace, on_lost: LostAttempts):
+def test_a_job_that_had_ended_is_not_tried_again(place: Workplace):
     job_id = place.submit(nifti())
     ended = place.attempt(job_id)
-    on_lost(job_id, 1, WorkerLostError("died"))
+    place.recovery().lose(job_id, 1, "worker_lost")
     assert place.store.final(job_id) == ended
     assert "mask.nii.gz" in place.names(job_id)
 
@@ -234,8 +225,7 @@ def test_a_killed_work_horse_is_replaced_by_a_second_attempt(place: Workplace):
     with place.worker() as worker:
         place.dispatcher.enqueue(job_id, 1, timeout_s=60)
         wait_for(lambda: place.serving.calls)
-        horse = next(child for child in worker.children() if child.ppid() == worker.pid)
-        horse.send_signal(psutil.signal.SIGKILL)
+        horse_of(worker).kill()
         place.serving.gate.set()
         final = wait_for(lambda: place.store.final(job_id))
     assert (final.state, final.attempt) == (JobState.SUCCEEDED, 2)
@@ -250,8 +240,7 @@ def test_a_job_of_a_worker_that_is_killed_whole_leaves_no_image_behind(place: Wo
     with place.worker() as worker:
         place.dispatcher.enqueue(job_id, 1, timeout_s=60)
         wait_for(lambda: place.serving.calls)
-        horse = worker.children()[0]
-        for process in (worker, horse):
+        for process in (worker, horse_of(worker)):
             process.kill()
     assert list((place.folder / "scratch").iterdir())
     with place.worker():

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from threading import Event, Thread
 
 from anyio import create_task_group
 from anyio.to_thread import run_sync
@@ -25,10 +26,15 @@ def create_app(settings: ApiSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         backends = app.state.backends = await run_sync(Backends.open, settings)
         watch = app.state.watch = JobWatch(backends.reader)
+        stop = Event()
+        keeper = Thread(target=backends.reconciler.run, args=(stop.wait,), name="keeper", daemon=True)
+        keeper.start()
         async with create_task_group() as beside:
             beside.start_soon(watch.run)
             yield
             beside.cancel_scope.cancel()
+        stop.set()
+        await run_sync(keeper.join)
         await run_sync(backends.close)
 
     app = FastAPI(

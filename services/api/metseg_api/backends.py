@@ -9,9 +9,11 @@ from fastapi import Depends, Request
 from metseg.blobs import BlobStore, open_blob_store
 from metseg.dispatch import Dispatcher
 from metseg.errors import ServingUnavailableError, UnknownModelError
+from metseg.holders import Holders
 from metseg.jobs import ModelRef
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
+from metseg.reconciler import Reconciler
 from metseg.serving import ServingClient
 from metseg.waiting_line import WaitingLine
 from metseg_api.audit import AuditTrail
@@ -47,6 +49,7 @@ class Backends:
     blobs: BlobStore
     jobs: JobStore
     dispatcher: Dispatcher
+    holders: Holders
     line: WaitingLine
     in_flight: KeysInFlight
     keys: KeyFile | None
@@ -65,6 +68,7 @@ class Backends:
             blobs=blobs,
             jobs=jobs,
             dispatcher=Dispatcher(settings.redis_url),
+            holders=Holders(settings.redis_url),
             line=WaitingLine(settings.redis_url),
             in_flight=KeysInFlight(settings.redis_url),
             keys=settings.key_file(),
@@ -79,9 +83,15 @@ class Backends:
         """Puts jobs together."""
         return JobReader(self.jobs, self.dispatcher, self.line)
 
+    @property
+    def reconciler(self) -> Reconciler:
+        """Looks after the jobs that nobody has."""
+        return Reconciler(self.jobs, self.dispatcher, self.holders, timeout_s=self.settings.job_timeout_s)
+
     def close(self) -> None:
         """Give the connections back."""
         self.dispatcher.close()
+        self.holders.close()
         self.line.close()
         self.in_flight.close()
         self.serving.close()

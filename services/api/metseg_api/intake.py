@@ -1,7 +1,7 @@
 """From an upload to an accepted job: first durable, then queued, and only then said so."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ from metseg.errors import (
     RequestError,
     StoreError,
 )
+from metseg.holders import UPLOAD
 from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
 from metseg_api.audit import Action
 from metseg_api.backends import Backends
@@ -114,7 +115,7 @@ async def accept(request: Request, backends: Backends, deeds: Deeds) -> Accepted
     key = key_digest(request.headers.get("Idempotency-Key"), deeds.caller.owner)
     await run_sync(backends.check_accepting)
     job_id = new_job_id()
-    async with backends.in_flight.holding(key), _discarding(backends, job_id):
+    async with backends.in_flight.holding(key), _held(backends, job_id), _discarding(backends, job_id):
         record = await _stored(request, backends, boundary, job_id)
         record = record.model_copy(update={"key_sha256": key, "owner": deeds.caller.owner})
         return await run_sync(_publish, backends, record, deeds)
@@ -143,7 +144,20 @@ async def _stored(request: Request, backends: Backends, boundary: bytes, job_id:
         request=form.request,
         model=models[form.model],
         inputs=[InputFile(key=key, size_bytes=upload.size_bytes, sha256=upload.sha256)],
+        kept_s=backends.settings.kept_s,
     )
+
+
+@asynccontextmanager
+async def _held(backends: Backends, job_id: str) -> AsyncIterator[None]:
+    """Beat for a job while its upload is on the way, so that it is not taken for one whose API died."""
+    with ExitStack() as stack:
+        await run_sync(stack.enter_context, backends.holders.holding(job_id, UPLOAD))
+        try:
+            yield
+        finally:
+            with CancelScope(shield=True):
+                await run_sync(stack.close)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from metseg.errors import SettingsError
+from metseg.jobs import KEPT_S, MOST_KEPT_S
 from metseg.settings import EnvSettings
 from metseg_api.keys import KeyFile
 
@@ -25,6 +26,7 @@ class ApiSettings(EnvSettings):
     keys: Path = Path("keys.json")
     max_upload_bytes: int = Field(default=1 << 30, ge=1)
     job_timeout_s: int = Field(default=600, ge=1)
+    kept_s: float = Field(default=KEPT_S, gt=0, le=MOST_KEPT_S)
 
     @property
     def is_local(self) -> bool:

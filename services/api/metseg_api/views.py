@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from metseg.dispatch import Dispatcher
-from metseg.errors import QueueUnavailableError
-from metseg.jobs import Final, Job, JobRecord, JobState, Progress
+from metseg.errors import JobGoneError, QueueUnavailableError
+from metseg.jobs import Final, Job, JobRecord, JobState, Progress, expires_at
 from metseg.jobstore import JobStore
 from metseg.waiting_line import WaitingLine
 from metseg_api.estimate import running_s, waiting_s
@@ -20,7 +20,6 @@ class _Live:
     """What only Redis knows of a job that has not ended."""
 
     progress: Progress | None = None
-    cancel_requested: bool = False
     position: int | None = None
     seconds_left: float | None = None
 
@@ -41,11 +40,13 @@ class JobReader:
 
         Raises:
             JobNotFoundError: There is no such job.
-            JobGoneError: It was deleted.
+            JobGoneError: It was deleted, or has expired.
         """
         final = self.jobs.final(job_id)
         attempt = self.jobs.latest_attempt(job_id)
         record = self.jobs.load(job_id)  # last: what was read above was whole if there is no tombstone yet
+        if expires_at(record, final) <= datetime.now(UTC):
+            raise JobGoneError("the job has expired and its data are erased")
         return self._open(record, attempt) if final is None else _finished(record, final)
 
     def _open(self, record: JobRecord, attempt: int) -> Job:
@@ -56,9 +57,10 @@ class JobReader:
             id=record.id,
             state=state,
             created_at=record.created_at,
+            expires_at=expires_at(record, None),
             started_at=progress.started_at if progress else None,
             attempt=max(attempt, progress.attempt) if progress else attempt,
-            cancel_requested=live.cancel_requested,
+            cancel_requested=self.jobs.cancel_asked(record.id),
             model=record.model,
             request=record.request,
             queue_position=live.position,
@@ -69,14 +71,13 @@ class JobReader:
 
     def _live(self, job_id: str, attempt: int) -> _Live:
         with suppress(QueueUnavailableError):
-            cancel_requested = self.dispatcher.cancel_requested(job_id)
             progress = self.dispatcher.read_progress(job_id)
             if progress is not None and progress.attempt < attempt:
                 progress = None  # of an attempt that was lost
             if attempt or progress:
-                return _Live(progress, cancel_requested, seconds_left=running_s(progress, datetime.now(UTC)))
+                return _Live(progress, seconds_left=running_s(progress, datetime.now(UTC)))
             position = self.line.position(job_id, FIRST_ATTEMPT)
-            return _Live(None, cancel_requested, position, waiting_s(position, self.line.pace()))
+            return _Live(None, position, waiting_s(position, self.line.pace()))
         return _Live()
 
 
@@ -106,6 +107,7 @@ def _finished(record: JobRecord, final: Final) -> Job:
         created_at=record.created_at,
         started_at=final.started_at,
         finished_at=final.finished_at,
+        expires_at=expires_at(record, final),
         attempt=final.attempt or 0,
         cancel_requested=final.state is JobState.CANCELLED,
         model=record.model,

@@ -10,12 +10,12 @@ import sys
 import metseg.serving  # gRPC and numpy, to be shared with the forked children
 import metseg.volume  # noqa: F401  # nibabel, likewise
 from metseg.blobs import open_blob_store
-from metseg.dispatch import Dispatcher
 from metseg.errors import MetsegError
-from metseg.jobstore import JobStore
+from metseg.holders import Holders
 from metseg.logs import set_up_logging
 from metseg.rq_worker import work_until_stopped
-from metseg_worker.losing import LostAttempts
+from metseg_worker.keeper import Keeper
+from metseg_worker.losing import LossReport
 from metseg_worker.scratch import sweep_scratch
 from metseg_worker.settings import WorkerSettings
 
@@ -27,19 +27,23 @@ def main() -> int:
     set_up_logging()
     try:
         settings = WorkerSettings.from_env()
-        store = JobStore(open_blob_store(settings.store))
-        dispatcher = Dispatcher(settings.redis_url)
+        open_blob_store(settings.store)  # a wrong place stops the start, and not the first job
+        holders = Holders(settings.redis_url)
     except MetsegError as exc:
         sys.stderr.write(f"metseg-worker: {exc}\n")
         return 1
+    keeper = Keeper(settings)
     try:
         logger.info("worker starts", extra={"swept": sweep_scratch()})
-        on_lost = LostAttempts(store, dispatcher, timeout_s=settings.job_timeout_s)
-        work_until_stopped(settings.redis_url, on_lost, drain_s=settings.drain_s)
+        keeper.ensure()
+        work_until_stopped(
+            settings.redis_url, LossReport(holders), drain_s=settings.drain_s, on_maintenance=keeper.ensure
+        )
     except KeyboardInterrupt:
         logger.info("interrupted")
     finally:
-        dispatcher.close()
+        keeper.stop()
+        holders.close()
     return 0
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ from typing import NoReturn
 
 from metseg.blobs import open_blob_store
 from metseg.card import ModelCard
-from metseg.dispatch import Dispatcher
+from metseg.dispatch import GRACE_S, Dispatcher
 from metseg.errors import CardError, JobCancelledError, JobGoneError, JobNotFoundError, MetsegError, StoreError
+from metseg.holders import Holders
 from metseg.jobs import Artefact, AttemptEnd, Failure, Final, JobRecord, JobState, Stage
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
@@ -46,13 +48,15 @@ INTERNAL_ERROR = Failure(
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The outside systems of an attempt."""
+    """The outside systems of an attempt; `on_stuck` is called when it does not end though it should."""
 
     store: JobStore
     models: ModelLibrary
     dispatcher: Dispatcher
+    holders: Holders
     serving: ServingClient
     job_timeout_s: float
+    on_stuck: Callable[[], None]
 
 
 def run_job(job_id: str, attempt: int) -> None:
@@ -64,11 +68,13 @@ def run_job(job_id: str, attempt: int) -> None:
     settings = WorkerSettings.from_env()
     with (
         closing(Dispatcher(settings.redis_url)) as dispatcher,
+        closing(Holders(settings.redis_url)) as holders,
         closing(ServingClient(settings.serving, timeout_s=settings.predict_timeout_s)) as serving,
     ):
         store = JobStore(open_blob_store(settings.store))
         models = ModelLibrary(settings.models)
-        make_attempt(Surroundings(store, models, dispatcher, serving, settings.job_timeout_s), job_id, attempt)
+        around = Surroundings(store, models, dispatcher, holders, serving, settings.job_timeout_s, _die)
+        make_attempt(around, job_id, attempt)
 
 
 class _Terminated(BaseException):
@@ -80,33 +86,52 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     raise _Terminated
 
 
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def make_attempt(around: Surroundings, job_id: str, attempt: int) -> None:
     """Do the job, unless it has ended, is gone, or the attempt is taken; store its end, whatever it is.
 
     Raises:
         StoreError: the end could not be stored.
     """
+    watch = Watch(around.dispatcher, job_id, attempt, limit_s=around.job_timeout_s, on_stuck=around.on_stuck)
+    most_s = around.job_timeout_s + 2 * GRACE_S
+    with around.holders.holding(job_id, attempt, most_s=most_s, on_beat=watch.on_beat):
+        record = _claimed(around.store, job_id, attempt)
+        if record is not None:
+            _make_claimed(around, record, attempt, watch)
+
+
+def _claimed(store: JobStore, job_id: str, attempt: int) -> JobRecord | None:
+    """The job, if the attempt at it is this process's now."""
     extra = {"job_id": job_id, "attempt": attempt}
     try:
-        record = around.store.load(job_id)
+        record = store.load(job_id)
     except (JobNotFoundError, JobGoneError):
         logger.info("job is gone, attempt skipped", extra=extra)
-        return
-    worker = f"{socket.gethostname()}:{os.getpid()}"
-    if around.store.final(job_id) is not None or not around.store.claim(job_id, attempt, worker):
+        return None
+    if store.final(job_id) is not None or not store.claim(
+        job_id, attempt, f"{socket.gethostname()}:{os.getpid()}"
+    ):
         logger.info("job has ended or attempt is taken, attempt skipped", extra=extra)
-        return
-    watch = Watch(around.dispatcher, job_id, attempt, limit_s=around.job_timeout_s)
+        return None
+    return record
+
+
+def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: Watch) -> None:
+    extra = {"job_id": record.id, "attempt": attempt}
     logger.info("attempt starts", extra=extra)
     try:
         final = _attempted(around, record, attempt, watch)
         published = final is not None and around.store.publish(final, attempt)
     except _Terminated:
-        _give_back(around, job_id, attempt)
+        _give_back(around, record.id, attempt)
         return
     if final is None or not published:
         logger.info("job ended or attempt was given up meanwhile, attempt dropped", extra=extra)
-        around.store.discard_artefacts(job_id, attempt)
+        around.store.discard_artefacts(record.id, attempt)
         return
     code = final.failure.code if final.failure else None
     seconds = watch.timings_s()["total"]
@@ -125,7 +150,7 @@ def _give_back(around: Surroundings, job_id: str, attempt: int) -> None:
 
 
 def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Watch) -> Final | None:
-    """How the attempt ended; None if the job was deleted under it."""
+    """How the attempt ended; None if the job was deleted under it or given to another."""
     state, failure, artefacts = JobState.FAILED, None, list[Artefact]()
     try:
         with scratch(record.id, attempt) as folder:

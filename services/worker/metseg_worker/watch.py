@@ -2,11 +2,12 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from metseg.dispatch import Dispatcher
-from metseg.errors import JobCancelledError, JobTimeoutError, QueueUnavailableError
+from metseg.errors import AttemptGivenUpError, JobCancelledError, JobTimeoutError, QueueUnavailableError
 from metseg.jobs import Progress, Stage
 
 logger = logging.getLogger(__name__)
@@ -15,6 +16,8 @@ STARTS_AT: Final = {Stage.READ: 0.0, Stage.PREPARE: 0.08, Stage.PREDICT: 0.12, S
 """The share of a whole job that is done when a stage begins."""
 WRITE_EVERY_S: Final = 0.5
 LOOK_EVERY_S: Final = 0.2
+STUCK_S: Final = 2.0
+"""An attempt that is to stop and has not after so long is in the middle of something long, and is killed."""
 
 
 class Watch:
@@ -23,7 +26,9 @@ class Watch:
     Redis only helps here: when it is away, progress is not shown and a cancel is seen later, but the job goes on.
     """
 
-    def __init__(self, dispatcher: Dispatcher, job_id: str, attempt: int, *, limit_s: float) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, job_id: str, attempt: int, *, limit_s: float, on_stuck: Callable[[], None]
+    ) -> None:
         self.started_at = datetime.now(UTC)
         self._dispatcher = dispatcher
         self._job_id, self._attempt, self._limit_s = job_id, attempt, limit_s
@@ -31,6 +36,25 @@ class Watch:
         self._stage, self._stage_start = Stage.READ, self._start
         self._seconds: dict[str, float] = {}
         self._last_look = self._last_write = float("-inf")
+        self._on_stuck = on_stuck
+        self._given_up = False
+        self._to_stop_since: float | None = None
+
+    def on_beat(self, held: bool) -> None:
+        """Note, in the heart's thread, whether the attempt may go on; call `on_stuck` where it does not stop.
+
+        Args:
+            held: Whether the beat was taken; it is not when the job was handed to a later attempt.
+        """
+        self._given_up = not held
+        if held and not self._cancelled():
+            return
+        now = time.monotonic()
+        if self._to_stop_since is None:
+            self._to_stop_since = now
+        elif now - self._to_stop_since > STUCK_S:
+            logger.warning("attempt does not stop", extra={"job_id": self._job_id, "attempt": self._attempt})
+            self._on_stuck()
 
     def check(self, *, look: bool = False) -> None:
         """Return when the attempt may go on.
@@ -39,20 +63,19 @@ class Watch:
             look: Ask Redis for a cancel even if that was done a moment ago.
 
         Raises:
+            AttemptGivenUpError: the job was handed to a later attempt.
             JobCancelledError: somebody asked to stop.
             JobTimeoutError: the time limit is reached.
         """
         now = time.monotonic()
         if now - self._start > self._limit_s:
             raise JobTimeoutError(f"The job took longer than its limit of {self._limit_s:g} seconds.")
+        if self._given_up:
+            raise AttemptGivenUpError("The attempt was taken for dead and the job handed to another.")
         if not look and now - self._last_look < LOOK_EVERY_S:
             return
         self._last_look = now
-        try:
-            cancelled = self._dispatcher.cancel_requested(self._job_id)
-        except QueueUnavailableError:
-            cancelled = False
-        if cancelled:
+        if self._cancelled():
             raise JobCancelledError("The job was cancelled.")
 
     def on_progress(self, stage: Stage, done: int, total: int) -> None:
@@ -72,6 +95,12 @@ class Watch:
         now = time.monotonic()
         seconds = {**self._seconds, self._stage.value: now - self._stage_start, "total": now - self._start}
         return {name: round(value, 3) for name, value in seconds.items()}
+
+    def _cancelled(self) -> bool:
+        try:
+            return self._dispatcher.cancel_requested(self._job_id)
+        except QueueUnavailableError:
+            return False
 
     def _write(self, stage: Stage, done: int, total: int) -> None:
         begin = STARTS_AT[stage]

@@ -176,6 +176,7 @@ def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Respon
         with suppress(QueueUnavailableError):  # tells a worker that began at this very moment
             backends.dispatcher.request_cancel(job_id)
     else:
+        backends.jobs.ask_cancel(job_id)
         backends.dispatcher.request_cancel(job_id)
     return _job_response(reader.read(job_id), status=202)
 

@@ -1,0 +1,188 @@
+"""Who has a job right now: the heartbeats of those at work, and the list of jobs that want to be looked after.
+
+All of it is in Redis and may be lost: whoever lives beats again, and the list is made anew from the store. Who may
+end a job is decided in the store alone (`JobStore.end_attempt`).
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import Final, cast
+
+from metseg.dispatch import WATCHED_KEY, connect, redis_errors
+from metseg.errors import QueueUnavailableError
+
+HOLDER_KEY: Final = "metseg:holder:{}"
+DUE_KEY: Final = "metseg:due"
+LOST_KEY: Final = "metseg:lost"
+SCANNED_KEY: Final = "metseg:scanned"
+LEADER_KEY: Final = "metseg:reconciler"
+
+UPLOAD: Final = 0
+"""The API holds a job under this number, below that of any attempt, while its upload is on the way."""
+BEAT_EVERY_S: Final = 1.0
+BEAT_LASTS_S: Final = 10
+LEAD_LASTS_S: Final = 8.0
+SCAN_EVERY_S: Final = 30
+MOST_AT_ONCE: Final = 100
+
+_BEAT: Final = """
+local held = redis.call('GET', KEYS[1])
+if held and tonumber(held) > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
+
+def ignore(_held: bool) -> None:
+    """The `on_beat` of a holder that does not care."""
+
+
+class Holders:
+    """Heartbeats, the list of watched jobs, and who looks after them.
+
+    Every method but `holding` raises `QueueUnavailableError` when Redis does not answer within a few seconds.
+    """
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = connect(redis_url)
+        self._beat_script = self._redis.register_script(_BEAT)
+        self._lead = self._redis.lock(LEADER_KEY, timeout=LEAD_LASTS_S, thread_local=False)
+
+    @contextmanager
+    def holding(
+        self,
+        job_id: str,
+        attempt: int,
+        *,
+        most_s: float = float("inf"),
+        on_beat: Callable[[bool], None] = ignore,
+    ) -> Iterator[None]:
+        """Beat for a job in a thread, at most for so many seconds; while Redis is away, nobody misses a beat.
+
+        Args:
+            job_id: The job.
+            attempt: Its number is the fencing token: beats of a lower one than was seen are refused.
+            most_s: Whoever hangs for longer is taken for dead.
+            on_beat: Told in the thread, after each beat, whether it was taken.
+        """
+        stop = Event()
+        end = time.monotonic() + most_s
+
+        def beat() -> None:
+            with suppress(QueueUnavailableError):
+                on_beat(self.beat(job_id, attempt))
+
+        def keep_beating() -> None:
+            while not stop.wait(BEAT_EVERY_S) and time.monotonic() < end:
+                beat()
+
+        beat()
+        thread = Thread(target=keep_beating, name="heart", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            with suppress(QueueUnavailableError):
+                self.release(job_id, attempt)
+
+    def beat(self, job_id: str, attempt: int) -> bool:
+        """Say that an attempt lives; False when a later one was seen."""
+        with redis_errors():
+            return bool(self._beat_script(keys=[HOLDER_KEY.format(job_id)], args=[attempt, BEAT_LASTS_S]))
+
+    def release(self, job_id: str, attempt: int) -> None:
+        """Say that an attempt is over."""
+        key = HOLDER_KEY.format(job_id)
+        with redis_errors():
+            if self._redis.get(key) == str(attempt).encode():
+                self._redis.delete(key)
+
+    def is_held(self, job_id: str) -> bool:
+        """Whether somebody beats for a job."""
+        with redis_errors():
+            return bool(self._redis.exists(HOLDER_KEY.format(job_id)))
+
+    def report_lost(self, job_id: str, attempt: int, code: str) -> None:
+        """Say that an attempt ended without having told its own end, and why."""
+        with redis_errors():
+            self._redis.hset(LOST_KEY, f"{job_id}-{attempt}", code)
+        self.release(job_id, attempt)
+
+    def lost(self) -> list[tuple[str, int, str]]:
+        """The reports of lost attempts: job id, attempt and code."""
+        with redis_errors():
+            reports = cast(Mapping[bytes, bytes], self._redis.hgetall(LOST_KEY))
+        split = [(name.decode().rpartition("-"), code.decode()) for name, code in reports.items()]
+        return [(job_id, int(attempt), code) for (job_id, _, attempt), code in split]
+
+    def drop_report(self, job_id: str, attempt: int) -> None:
+        """Forget a report of a lost attempt."""
+        with redis_errors():
+            self._redis.hdel(LOST_KEY, f"{job_id}-{attempt}")
+
+    def watch(self, job_ids: Collection[str]) -> None:
+        """Have these jobs looked after until they are put away."""
+        if job_ids:
+            with redis_errors():
+                self._redis.sadd(WATCHED_KEY, *job_ids)
+
+    def unheld(self, waiting: Iterable[str]) -> list[str]:
+        """The watched jobs, oldest first, that neither wait for a worker nor have anybody who beats for them."""
+        with redis_errors():
+            watched = {name.decode() for name in cast(set[bytes], self._redis.smembers(WATCHED_KEY))}
+            idle = sorted(watched.difference(waiting))
+            beats = self._redis.mget([HOLDER_KEY.format(one) for one in idle]) if idle else []
+        return [job_id for job_id, beat in zip(idle, cast(list[bytes | None], beats), strict=True) if beat is None]
+
+    def put_off(self, job_id: str, until: float) -> None:
+        """Have a job looked at again at that time, in seconds since 1970."""
+        with redis_errors():
+            self._redis.zadd(DUE_KEY, {job_id: until})
+
+    def unwatch(self, job_id: str) -> None:
+        """Have a job looked at only when it is due."""
+        with redis_errors():
+            self._redis.srem(WATCHED_KEY, job_id)
+
+    def forget(self, job_id: str) -> None:
+        """Know nothing of a job any more."""
+        with redis_errors():
+            self._redis.srem(WATCHED_KEY, job_id)
+            self._redis.zrem(DUE_KEY, job_id)
+
+    def due(self) -> list[str]:
+        """Jobs whose time has come; at most `MOST_AT_ONCE`."""
+        with redis_errors():
+            found = self._redis.zrangebyscore(DUE_KEY, 0, time.time(), start=0, num=MOST_AT_ONCE)
+        return [name.decode() for name in cast(list[bytes], found)]
+
+    def known(self) -> set[str]:
+        """Every job that will be due some day."""
+        with redis_errors():
+            return {name.decode() for name in cast(list[bytes], self._redis.zrange(DUE_KEY, 0, -1))}
+
+    def begin_scan(self) -> bool:
+        """Whether the store is to be looked through: every `SCAN_EVERY_S`, and once Redis has lost its data."""
+        with redis_errors():
+            return bool(self._redis.set(SCANNED_KEY, b"1", nx=True, ex=SCAN_EVERY_S))
+
+    def lead(self) -> bool:
+        """Be the one who looks after the jobs, or go on being it; False while another one is."""
+        with redis_errors():
+            if self._lead.owned():
+                return bool(self._lead.reacquire())
+            return bool(self._lead.acquire(blocking=False))
+
+    def step_down(self) -> None:
+        """Let another one lead at once."""
+        with redis_errors():
+            if self._lead.owned():
+                self._lead.release()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
