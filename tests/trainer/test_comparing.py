@@ -8,6 +8,7 @@ import pytest
 
 from metseg.card import ModelCard, Preprocessing
 from metseg.segment import Predict
+from metseg_trainer.cli import main
 from metseg_trainer.comparing import ENSEMBLE, Comparison, Entrant, compare, comparison_document, flipped
 from metseg_trainer.comparison_page import render_comparison, table_lines
 from metseg_trainer.datasets import Case, find_cases
@@ -84,6 +85,11 @@ def test_flips_show_the_network_the_other_side(card: ModelCard, cases: list[Case
     assert not mirrored.servable
     assert min(plain.dice) < 0.6
     assert min(mirrored.dice) > 0.9
+
+
+def test_a_comparison_wants_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare"]) == 2
+    assert "--models or --runs" in capsys.readouterr().err
 
 
 def test_one_model_alone_is_the_default(card: ModelCard, cases: list[Case]) -> None:

@@ -116,7 +116,12 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_cases() -> None:
     few, many = (mean_with_interval(rng.uniform(0, 1, n).tolist()) for n in (10, 1000))
     assert few.low < few.value < few.high
     assert many.high - many.low < (few.high - few.low) / 5
-    assert mean_with_interval([0.5]).low == 0.5
+
+
+def test_one_patient_alone_has_no_interval() -> None:
+    one = mean_with_interval([0.4, 0.6], ["a", "a"])
+    assert (one.value, one.low, one.high, one.cases) == (0.5, None, None, 2)
+    assert one.text == "0.500 (no interval)"
 
 
 def test_cases_of_one_patient_are_drawn_together() -> None:

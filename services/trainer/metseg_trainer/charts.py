@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metseg_trainer.metrics.bootstrap import Estimate
 from metseg_trainer.metrics.sizes import BY_DIAMETER
 from metseg_trainer.scoring import SetFindings, by_size
 
@@ -66,15 +67,30 @@ def draw_sensitivity_by_size(sets: Sequence[SetFindings]) -> str:
             if row.sensitivity is None:
                 axes.bar(x, 0, width, color=colour, label=label)
                 continue
-            value = row.sensitivity.value
-            reach = [[max(value - row.sensitivity.low, 0)], [max(row.sensitivity.high - value, 0)]]
-            axes.bar(x, value, width * 0.95, color=colour, label=label, yerr=reach, capsize=3, ecolor="#333333")
+            reach = _reach(row.sensitivity)
+            axes.bar(
+                x,
+                row.sensitivity.value,
+                width * 0.95,
+                color=colour,
+                label=label,
+                yerr=reach,
+                capsize=3,
+                ecolor="#333333",
+            )
             axes.annotate(f"n={row.lesions}", (x, 0.02), ha="center", color="white", fontsize=8)
     axes.set_xticks(range(len(BY_DIAMETER.names)), BY_DIAMETER.names)
     axes.set_ylim(0, 1.08)
     axes.set_ylabel("share of lesions found")
     _finish(axes)
     return _svg(figure)
+
+
+def _reach(estimate: Estimate) -> list[list[float]] | None:
+    """Return how far an interval goes below and above its figure."""
+    if estimate.low is None or estimate.high is None:
+        return None
+    return [[max(estimate.value - estimate.low, 0)], [max(estimate.high - estimate.value, 0)]]
 
 
 def _figure() -> "tuple[Figure, Any]":

@@ -1,7 +1,7 @@
 """Models side by side on the same cases, and which of them should be the default."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,8 +99,8 @@ class Comparison:
             return f"{told}; there is no other."
         second = max(others, key=lambda row: float(np.mean(row.dice)))
         ahead = self.difference(second)
-        sure = "" if ahead.low > 0 else ", which may be chance"
-        return f"{told}; ahead of {second.name} by {ahead.value:.3f} ({ahead.low:.3f} to {ahead.high:.3f}){sure}."
+        sure = "" if ahead.low is not None and ahead.low > 0 else ", which may be chance"
+        return f"{told}; ahead of {second.name} by {ahead.text}{sure}."
 
 
 def compare(entrants: Sequence[Entrant], sets: Mapping[str, Sequence[Case]]) -> Comparison:
@@ -147,9 +147,9 @@ def comparison_document(comparison: Comparison, command: str) -> dict[str, Any]:
                 "name": row.name,
                 "servable": row.servable,
                 "threshold": row.point.threshold,
-                "mean_dice": mean_with_interval(row.dice, row.patients).__dict__,
-                "mean_lesionwise_dice": mean_with_interval(row.lesionwise_dice, row.patients).__dict__,
-                "behind_the_best": comparison.difference(row).__dict__,
+                "mean_dice": asdict(mean_with_interval(row.dice, row.patients)),
+                "mean_lesionwise_dice": asdict(mean_with_interval(row.lesionwise_dice, row.patients)),
+                "behind_the_best": asdict(comparison.difference(row)),
                 "cases": {
                     name: [
                         {"name": one.name, "dice": one.dice, "lesionwise_dice": one.lesionwise.dice}

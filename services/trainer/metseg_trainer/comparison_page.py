@@ -6,8 +6,8 @@ from html import escape
 import numpy as np
 
 from metseg_trainer.comparing import Comparison, Row
-from metseg_trainer.html_report import Cell, interval_text, render_page, render_table
-from metseg_trainer.metrics.bootstrap import mean_with_interval
+from metseg_trainer.html_report import Cell, render_page, render_table
+from metseg_trainer.metrics.bootstrap import interval_text, mean_with_interval
 
 
 def render_comparison(comparison: Comparison, command: str) -> str:
@@ -43,13 +43,11 @@ def render_comparison(comparison: Comparison, command: str) -> str:
 def table_lines(comparison: Comparison) -> list[str]:
     """Write a comparison as lines of a table."""
     width = max(len(row.name) for row in comparison.rows)
-    lines = [f"{'model':<{width}}   Dice (95 % interval)     lesion-wise   behind the best"]
+    lines = [f"{'model':<{width}}  {'Dice (95 % interval)':<24}  {'lesion-wise':<11}  behind the best"]
     for row in comparison.rows:
         dice, behind = mean_with_interval(row.dice, row.patients), comparison.difference(row)
-        lines.append(
-            f"{row.name:<{width}}  {dice.value:.3f} ({dice.low:.3f} to {dice.high:.3f})  "
-            f"{np.mean(row.lesionwise_dice):11.3f}   {behind.value:+.3f} ({behind.low:+.3f} to {behind.high:+.3f})"
-        )
+        lesionwise = f"{np.mean(row.lesionwise_dice):.3f}"
+        lines.append(f"{row.name:<{width}}  {dice.text:<24}  {lesionwise:<11}  {behind.text}")
     return lines
 
 

@@ -6,6 +6,7 @@ from html import escape
 from metseg.card import ModelCard, Score
 from metseg_trainer.case_drawings import PREDICTION_COLOUR, TRUTH_COLOUR
 from metseg_trainer.charts import draw_dice_histogram, draw_free_response, draw_sensitivity_by_size
+from metseg_trainer.metrics.bootstrap import interval_text
 from metseg_trainer.reports import Report
 from metseg_trainer.scoring import SIZE_CLASSES, SetFindings, SizeRow, by_size
 
@@ -128,11 +129,6 @@ def _cell(value: Cell) -> str:
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """Write an interval, or a dash."""
-    return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def _points_table(report: Report) -> str:

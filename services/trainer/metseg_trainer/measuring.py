@@ -23,6 +23,7 @@ from metseg_trainer.evaluation import (
     smallest_voxels,
 )
 from metseg_trainer.html_report import render_report
+from metseg_trainer.metrics.bootstrap import interval_text
 from metseg_trainer.metrics.detection import Detection, curve_point
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.operating_point import THRESHOLDS, ChosenPoints, choose_points, try_points
@@ -153,10 +154,8 @@ def write_evaluation(
     path.with_suffix(".html").write_text(render_report(report, card, drawings), encoding="utf-8")
     for scores in report.scores.values():
         for score in filter(headline, scores):
-            say(
-                f"{score.dataset}: {score.metric} {score.value:.3f} "
-                f"({score.low:.3f} to {score.high:.3f}), {score.cases} cases"
-            )
+            interval = interval_text(score.low, score.high)
+            say(f"{score.dataset}: {score.metric} {score.value:.3f} ({interval}), {score.cases} cases")
     say(f"Report in {path}, {path.with_suffix('.html').name} and {path.with_suffix('.card.json').name}")
 
 

@@ -143,8 +143,8 @@ def to_score(dataset: str, metric: str, estimate: Estimate, command: str) -> Sco
         dataset=dataset,
         metric=metric,
         value=round(estimate.value, 4),
-        low=round(estimate.low, 4),
-        high=round(estimate.high, 4),
+        low=None if estimate.low is None else round(estimate.low, 4),
+        high=None if estimate.high is None else round(estimate.high, 4),
         cases=estimate.cases,
         command=command,
     )

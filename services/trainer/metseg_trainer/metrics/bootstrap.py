@@ -19,15 +19,25 @@ class Estimate:
 
     Attributes:
         value: The figure.
-        low: Where its interval begins.
+        low: Where its interval begins; None where one patient alone says nothing of others.
         high: Where it ends.
         cases: Cases it rests on.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     cases: int
+
+    @property
+    def text(self) -> str:
+        """The figure with its interval, as `0.570 (0.500 to 0.600)`."""
+        return f"{self.value:.3f} ({interval_text(self.low, self.high)})"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Write an interval, or that there is none."""
+    return "no interval" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def mean_with_interval(
@@ -72,8 +82,10 @@ def ratio_with_interval(
     _, owner = np.unique(np.array(names)[used], return_inverse=True)
     sums = np.zeros((owner.max() + 1, 2))
     np.add.at(sums, owner, counts[used])
+    part, whole = sums.sum(axis=0)
+    if len(sums) == 1:
+        return Estimate(float(part / whole), None, None, int(used.sum()))
     rng = np.random.default_rng(0)
     drawn = sums[rng.integers(0, len(sums), (draws, len(sums)))].sum(axis=1)
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], INTERVAL)
-    part, whole = sums.sum(axis=0)
     return Estimate(float(part / whole), float(low), float(high), int(used.sum()))
