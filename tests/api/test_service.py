@@ -15,7 +15,7 @@ from redis_fixture import free_port
 from metseg.errors import SettingsError
 from metseg.jobs import RESEARCH_USE_ONLY
 from metseg.logs import JsonLines
-from metseg_api.errors import HTTP_CODES, INTERNAL_CODE, KINDS
+from metseg_api.problems import HTTP_CODES, INTERNAL_CODE, KINDS
 from metseg_api.settings import ApiSettings
 
 CANARY = "MUSTERMANN_ERIKA"

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from metseg.jobs import RESEARCH_USE_ONLY
 from metseg_api.backends import Backends
 from metseg_api.edge import Edge
-from metseg_api.errors import install_error_handlers
 from metseg_api.job_watch import JobWatch
 from metseg_api.openapi import DESCRIPTION, TAGS, install_openapi
+from metseg_api.problems import install_error_handlers
 from metseg_api.routes import events, jobs, models, results, service
 from metseg_api.settings import ApiSettings
 

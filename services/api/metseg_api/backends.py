@@ -16,6 +16,7 @@ from metseg.models import ModelLibrary
 from metseg.reconciler import Reconciler
 from metseg.serving import ServingClient
 from metseg.waiting_line import WaitingLine
+from metseg_api.admission import Admission, Limits
 from metseg_api.audit import AuditTrail
 from metseg_api.idempotency import KeysInFlight
 from metseg_api.keys import KeyFile
@@ -55,6 +56,7 @@ class Backends:
     keys: KeyFile | None
     owners: JobOwners
     audit: AuditTrail
+    admission: Admission
     models: ModelLibrary
     serving: ServingClient
 
@@ -74,6 +76,7 @@ class Backends:
             keys=settings.key_file(),
             owners=JobOwners(jobs),
             audit=AuditTrail(blobs),
+            admission=Admission(settings.redis_url, Limits.of(settings)),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
         )
@@ -93,18 +96,27 @@ class Backends:
         self.dispatcher.close()
         self.holders.close()
         self.line.close()
+        self.admission.close()
         self.in_flight.close()
         self.serving.close()
 
-    def check_accepting(self) -> None:
-        """Ask whether a job could be stored and queued right now.
+    def check_queue(self) -> None:
+        """Ask whether one more job could be queued right now.
 
         Raises:
+            QueueFullError: As many wait as may wait.
             QueueUnavailableError: Redis does not answer.
+        """
+        self.admission.check_queue(self.dispatcher, self.line)
+
+    def check_store(self, coming_bytes: int = 0) -> None:
+        """Ask whether so many bytes could be stored right now.
+
+        Raises:
+            StoreFullError: Too little room would be left.
             StoreUnavailableError: The store cannot be written.
         """
-        self.dispatcher.ping()
-        self.blobs.check()
+        self.admission.check_store(self.blobs, coming_bytes)
 
     def resolve_model(self, name: str) -> ModelRef:
         """The newest version of a model that has a card here and is AVAILABLE in TF Serving.

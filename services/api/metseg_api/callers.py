@@ -56,6 +56,7 @@ async def _caller(
     if key is None:
         raise KeyRequiredError("The API key is not known, or was revoked.")
     request.state.key_id = key.id
+    await run_sync(backends.admission.check_rate, key.id)
     return Caller(key.id, key.owner, frozenset(key.scopes))
 
 

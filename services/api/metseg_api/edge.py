@@ -10,7 +10,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from metseg.logs import frames
-from metseg_api.errors import KINDS, Kind, UploadTooLargeError, internal_error, problem_response
+from metseg_api.errors import UploadTooLargeError
+from metseg_api.form import announced_bytes
+from metseg_api.problems import KINDS, Kind, internal_error, problem_response
 
 MAX_BODY_BYTES = 64 * 1024
 CLIENT_LEFT = 499
@@ -71,8 +73,7 @@ class Edge:
     def _body_too_large(self, request: Request) -> bool:
         if (request.method, request.url.path) == self._upload_route:
             return False
-        told = request.headers.get("Content-Length", "0")
-        return told.isdecimal() and int(told) > MAX_BODY_BYTES
+        return announced_bytes(request) > MAX_BODY_BYTES
 
     @staticmethod
     def _refuse_body(request: Request) -> ASGIApp:

@@ -109,9 +109,14 @@ def check_length(request: Request, max_file_bytes: int) -> None:
     Raises:
         UploadTooLargeError: It cannot fit the limit.
     """
-    told = request.headers.get("Content-Length", "0")
-    if told.isdecimal() and int(told) > max_file_bytes + MAX_OVERHEAD_BYTES:
+    if announced_bytes(request) > max_file_bytes + MAX_OVERHEAD_BYTES:
         raise too_large(max_file_bytes)
+
+
+def announced_bytes(request: Request) -> int:
+    """The length of the body as its header tells it; 0 where it does not."""
+    told = request.headers.get("Content-Length", "0")
+    return int(told) if told.isdecimal() else 0
 
 
 def too_large(max_file_bytes: int) -> UploadTooLargeError:

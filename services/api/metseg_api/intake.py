@@ -24,7 +24,7 @@ from metseg_api.audit import Action
 from metseg_api.backends import Backends
 from metseg_api.callers import Deeds
 from metseg_api.errors import FileMissingError, KeyInFlightError
-from metseg_api.form import PartBegin, PartData, boundary_of, check_length, form_events
+from metseg_api.form import PartBegin, PartData, announced_bytes, boundary_of, check_length, form_events
 from metseg_api.idempotency import check_same, key_digest
 from metseg_api.upload import Upload
 
@@ -107,13 +107,14 @@ async def accept(request: Request, backends: Backends, deeds: Deeds) -> Accepted
         RequestError: The form or its key is not one that the API takes (see `metseg_api.errors` for the kinds).
         EmptyInputError: The file has no bytes.
         ServingUnavailableError: No version of the model is loaded.
+        RetryLaterError: There is no room for one more job, or the key is in flight.
         QueueUnavailableError: Redis does not answer.
         StoreUnavailableError: The store cannot be written.
     """
     boundary = boundary_of(request)
     check_length(request, backends.settings.max_upload_bytes)
     key = key_digest(request.headers.get("Idempotency-Key"), deeds.caller.owner)
-    await run_sync(backends.check_accepting)
+    await run_sync(_check_room, backends, deeds.caller.owner, announced_bytes(request))
     job_id = new_job_id()
     async with backends.in_flight.holding(key), _held(backends, job_id), _discarding(backends, job_id):
         record = await _stored(request, backends, boundary, job_id)
@@ -194,6 +195,13 @@ async def _receive(
                 await resolve()
 
 
+def _check_room(backends: Backends, owner: str | None, coming_bytes: int) -> None:
+    if owner is not None:
+        backends.admission.check_quota(owner, backends.jobs)
+    backends.check_queue()
+    backends.check_store(coming_bytes)
+
+
 def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
     if record.key_sha256 is not None:
         bound = backends.jobs.bind_key(record.key_sha256, record.id)
@@ -206,6 +214,8 @@ def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
     except QueueUnavailableError:
         backends.jobs.erase(record.id)  # with a tombstone: the queue may have heard, though it did not answer
         raise
+    if record.owner is not None:
+        backends.admission.note(record.owner, record.id)
     return Accepted(record, is_replay=False)
 
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY
-from metseg_api.errors import HTTP_CODES, KINDS, MEDIA_TYPE, Problem
+from metseg_api.problems import HTTP_CODES, KINDS, MEDIA_TYPE, Problem
 
 Responses = dict[int | str, dict[str, Any]]
 

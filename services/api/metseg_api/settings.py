@@ -25,6 +25,10 @@ class ApiSettings(EnvSettings):
     models: Path = Path("models")
     keys: Path = Path("keys.json")
     max_upload_bytes: int = Field(default=1 << 30, ge=1)
+    max_queued: int = Field(default=1000, ge=1)
+    min_free_bytes: int = Field(default=1 << 29, ge=0)
+    max_requests_per_minute: int = Field(default=1200, ge=1)
+    max_open_jobs: int = Field(default=100, ge=1)
     job_timeout_s: int = Field(default=600, ge=1)
     kept_s: float = Field(default=KEPT_S, gt=0, le=MOST_KEPT_S)
 

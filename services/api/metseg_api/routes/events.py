@@ -22,7 +22,7 @@ router = APIRouter(tags=["jobs"])
     response_class=Response,
     operation_id="follow_job",
     summary="Follow a job by server-sent events",
-    responses=problems(401, 403, 404, 410, 422, 503)
+    responses=problems(401, 403, 404, 410, 422, 429, 503)
     | {
         200: {
             "description": "A stream of events named `job`, one at each change; the last tells the final state.",

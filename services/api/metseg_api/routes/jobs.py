@@ -43,7 +43,7 @@ class JobPage(BaseModel):
     operation_id="submit_job",
     summary="Send a scan",
     openapi_extra=UPLOAD_FORM,
-    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 502, 503)
+    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 502, 503)
     | {
         202: answer(
             "Accepted: the scan is stored and queued.",
@@ -76,7 +76,7 @@ async def submit_job(request: Request, backends: BackendsOf, deeds: DeedsOf) -> 
     response_model=JobPage,
     operation_id="list_jobs",
     summary="List jobs",
-    responses=problems(401, 403, 422, 503),
+    responses=problems(401, 403, 422, 429, 503),
 )
 def list_jobs(
     backends: BackendsOf,
@@ -107,7 +107,7 @@ def list_jobs(
     response_model=Job,
     operation_id="get_job",
     summary="Follow a job",
-    responses=problems(401, 403, 404, 410, 422, 503)
+    responses=problems(401, 403, 404, 410, 422, 429, 503)
     | {
         200: answer(
             "The job as it stands.",
@@ -159,7 +159,7 @@ async def get_job(
     response_model=Job,
     operation_id="cancel_job",
     summary="Cancel a job",
-    responses=problems(401, 403, 404, 409, 410, 422, 503)
+    responses=problems(401, 403, 404, 409, 410, 422, 429, 503)
     | {202: answer("The job will end, or has ended, as cancelled.", JOB_EXAMPLE | {"cancel_requested": True})},
 )
 def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:
@@ -187,7 +187,7 @@ def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Respon
     status_code=204,
     operation_id="delete_job",
     summary="Delete a job",
-    responses=problems(401, 403, 404, 410, 422, 503)
+    responses=problems(401, 403, 404, 410, 422, 429, 503)
     | {204: {"description": "Input, results and record are erased."}},
 )
 def delete_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:

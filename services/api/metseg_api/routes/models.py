@@ -49,7 +49,7 @@ class ModelList(BaseModel):
     response_model=ModelList,
     operation_id="list_models",
     summary="List the models",
-    responses=problems(401),
+    responses=problems(401, 429),
 )
 def list_models(backends: BackendsOf, _caller: CallerOf) -> ModelList:
     """Each model's card: intended use, limits, training data, scores with their intervals."""

@@ -57,7 +57,7 @@ class Conditions:
     response_model=Result,
     operation_id="get_result",
     summary="List the artefacts",
-    responses=problems(401, 403, 404, 409, 410, 422, 503),
+    responses=problems(401, 403, 404, 409, 410, 422, 429, 503),
 )
 def get_result(job_id: OwnJobId, backends: BackendsOf) -> Result:
     """The artefacts of a job that succeeded, with size, SHA-256 and address of each."""
@@ -78,7 +78,7 @@ def get_result(job_id: OwnJobId, backends: BackendsOf) -> Result:
     response_class=Response,
     operation_id="get_artefact",
     summary="Download an artefact",
-    responses=problems(401, 403, 404, 409, 410, 416, 422, 503)
+    responses=problems(401, 403, 404, 409, 410, 416, 422, 429, 503)
     | {
         200: {
             "description": "The file.",

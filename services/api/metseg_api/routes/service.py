@@ -12,7 +12,7 @@ from metseg.card import CARD_SCHEMA_VERSION
 from metseg.errors import MetsegError
 from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, Final, JobRecord, Report
 from metseg_api.backends import BackendsOf
-from metseg_api.errors import RETRY_AFTER_S
+from metseg_api.problems import RETRY_AFTER_S
 
 router = APIRouter(tags=["service"])
 
@@ -66,8 +66,8 @@ async def get_health() -> Health:
 def get_readiness(backends: BackendsOf, response: Response) -> Readiness:
     """Asks Redis, the store and TF Serving."""
     parts = {
-        "queue": _state(backends.dispatcher.ping),
-        "store": _state(backends.blobs.check),
+        "queue": _state(backends.check_queue),
+        "store": _state(backends.check_store),
         "model": _state(lambda: backends.resolve_model(DEFAULT_MODEL)),
     }
     ready = all(part.ready for part in parts.values())
