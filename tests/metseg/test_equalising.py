@@ -46,6 +46,13 @@ def test_an_even_histogram_stays_as_it_is() -> None:
     assert np.abs(equalise(even, Clahe(clip_limit=4, tiles=1)).astype(int) - even).max() <= 1
 
 
+def test_the_clip_limit_holds_contrast_back() -> None:
+    pixels = _volume()
+    spread = [equalise(pixels, Clahe(clip_limit=limit, tiles=1))[pixels > 0].std() for limit in (1, 2, 8)]
+    assert spread[0] == pytest.approx(pixels[pixels > 0].std(), rel=0.05)
+    assert spread[0] < spread[1] < spread[2]
+
+
 def test_neighbouring_tiles_meet_without_a_step() -> None:
     pixels = np.full((1, 64, 64), 100, np.uint8)
     pixels[0, :32] += np.random.default_rng(0).integers(0, 100, (32, 64)).astype(np.uint8)
