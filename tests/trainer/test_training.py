@@ -4,8 +4,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from metseg.errors import InputError
+from metseg.errors import InputError, RequestError
 from metseg_trainer import training
 from metseg_trainer.augment import Augmentation
 from metseg_trainer.checkpoints import State, read_checkpoint, restore_state, state_of
@@ -13,43 +14,13 @@ from metseg_trainer.choices import LossKind, OptimizerKind, Precision
 from metseg_trainer.learning import build_learner
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.own_recipes import OwnChoices, recipe_for_source
+from metseg_trainer.progress import Progress
 from metseg_trainer.recipes import Recipe, Share, Source, Stage
 from metseg_trainer.run_folder import RunFolder
+from metseg_trainer.run_record import RunRecord, describe_data, expect_same_run, read_record, write_record
 from metseg_trainer.sources import Places, cases_of
+from metseg_trainer.tensorboard import write_events
 from metseg_trainer.training import fit
-
-
-class _Killed(Exception):
-    """Stands for a process that ends in the middle of a run."""
-
-
-@pytest.mark.slow
-def test_a_run_goes_on_after_a_kill_as_if_nothing_had_happened(
-    tiny_recipe: tuple[Recipe, Places], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe, places = tiny_recipe
-    recipe = replace(recipe, stages=(replace(recipe.stages[0], epochs=3),))
-    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
-    fit(recipe, places, whole)
-
-    real_draw = training.draw_curves
-
-    def draw_and_die(path: Path, rows: list[dict[str, float]]) -> None:
-        real_draw(path, rows)
-        if len(rows) == 2:
-            raise _Killed
-
-    monkeypatch.setattr(training, "draw_curves", draw_and_die)
-    with pytest.raises(_Killed):
-        fit(recipe, places, broken)
-    monkeypatch.undo()
-    progress = fit(recipe, places, broken, resume=True)
-
-    state, expected = read_checkpoint(broken.checkpoint), read_checkpoint(whole.checkpoint)
-    assert progress.epoch == 3
-    for values, wanted in zip(state[0].network, expected[0].network, strict=True):
-        np.testing.assert_array_equal(values, wanted)
-    assert [row["loss"] for row in progress.rows] == [row["loss"] for row in expected[1].rows]
 
 
 @pytest.mark.slow
@@ -66,9 +37,85 @@ def test_a_run_leaves_weights_log_curves_and_its_recipe(
     assert "validation_own" in lines[0]
     assert len(lines) == 1 + 3
     assert folder.curves.read_bytes().startswith(b"\x89PNG")
+    assert list(folder.events.iterdir())
     assert folder.read_recipe() == recipe
     assert progress.best == max(row["validation_own"] for row in progress.rows[1:])
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.slow
+def test_a_stage_that_gets_no_better_ends_early_and_the_schedule_goes_on(
+    tiny_recipe: tuple[Recipe, Places], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, places = tiny_recipe
+    early = replace(recipe.stages[0], epochs=5)
+    recipe = replace(recipe, stages=(early, replace(early, epochs=1)), patience=1)
+    monkeypatch.setattr(training, "dice_at_half", lambda truth, found: np.array([0.5]))
+    folder = RunFolder(tmp_path / "run")
+    progress = fit(recipe, places, folder)
+    assert [row["epoch"] for row in progress.rows] == [1, 2, 6]
+    assert read_checkpoint(folder.checkpoint)[0].optimizer[0] == recipe.steps  # its iterations
+    record = read_record(folder.about)
+    assert (record.end, record.best_epoch, record.epochs_done) == ("all epochs are done", 6, 6)
+    assert len(record.epoch_seconds) == 3
+    assert folder.last.is_file()
+
+
+def test_a_new_best_score_ends_the_wait() -> None:
+    progress = Progress(epoch=3)
+    assert [progress.note_score(score) for score in (0.4, 0.4, 0.3)] == [True, False, False]
+    assert (progress.best, progress.best_epoch, progress.waited) == (0.4, 3, 2)
+    assert progress.note_score(0.5)
+    assert progress.waited == 0
+
+
+def test_a_run_goes_on_with_nothing_but_its_own_recipe_and_images(
+    tiny_recipe: tuple[Recipe, Places], tmp_path: Path
+) -> None:
+    recipe, places = tiny_recipe
+    before = RunRecord(recipe, data=describe_data(recipe, places))
+    write_record(tmp_path / "run.json", before)
+    before = read_record(tmp_path / "run.json")
+    expect_same_run(before, recipe, describe_data(recipe, places))
+    with pytest.raises(InputError, match="it differs in: batch, seed"):
+        expect_same_run(before, replace(recipe, batch=2, seed=5), before.data)
+    image = next((places.data / "own" / "images").iterdir())
+    image.write_bytes(image.read_bytes() + b" ")
+    with pytest.raises(InputError, match="images of own"):
+        expect_same_run(before, recipe, describe_data(recipe, places))
+
+
+def test_a_frozen_encoder_leaves_the_decoder_alone_to_learn(tiny_recipe: tuple[Recipe, Places]) -> None:
+    stage = replace(tiny_recipe[0].stages[0], frozen_encoder=True, fresh_rate=1e-3)
+    recipe = replace(tiny_recipe[0], network="inception_v3_segmenter", preset="plain", stages=(stage,))
+    learner = build_learner(recipe, stage)
+    learning = {id(variable) for variable in learner.model.trainable_variables}
+    encoder = {id(variable) for variable in learner.network.get_layer("encoder").variables}
+    assert learning
+    assert not learning & encoder
+
+
+def test_a_stage_that_thaws_the_encoder_needs_a_rate_of_its_own(tiny_recipe: tuple[Recipe, Places]) -> None:
+    frozen = replace(tiny_recipe[0].stages[0], frozen_encoder=True)
+    with pytest.raises(RequestError, match="needs a fresh_rate"):
+        replace(tiny_recipe[0], stages=(frozen, tiny_recipe[0].stages[1]))
+
+
+@pytest.mark.parametrize("change", [{"batch": 0}, {"average": 1.0}, {"learning_rate": 0.0}, {"patience": 0}])
+def test_a_recipe_out_of_range_is_refused(tiny_recipe: tuple[Recipe, Places], change: dict[str, float]) -> None:
+    with pytest.raises(RequestError):
+        replace(tiny_recipe[0], **change)
+
+
+def test_the_events_are_what_tensorboard_reads(tmp_path: Path) -> None:
+    write_events(tmp_path / "events", {"epoch": 3.0, "loss": 0.25})
+    (path,) = (tmp_path / "events").iterdir()
+    events = [
+        (event.step, value.tag, float(tf.make_ndarray(value.tensor)), value.metadata.plugin_data.plugin_name)
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+    assert events == [(3, "loss", 0.25, "scalars")]
 
 
 def test_a_finished_run_is_not_overwritten_unasked(tiny_recipe: tuple[Recipe, Places], tmp_path: Path) -> None:
@@ -117,7 +164,7 @@ def test_four_slices_are_learnt_by_heart(tiny_recipe: tuple[Recipe, Places], tmp
     by_heart = replace(
         recipe,
         sources=(replace(recipe.sources[0], validation_patients=(), validation=Share(slices=0)),),
-        stages=(Stage(15, recipe.stages[0].frame, {"own": Share(slices=32)}),),
+        stages=(Stage(8, recipe.stages[0].frame, {"own": Share(slices=32)}),),
         augmentation=Augmentation(),
         learning_rate=2e-2,
         seed=2,

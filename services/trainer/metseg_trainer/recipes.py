@@ -147,7 +147,7 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or self.classes < 1 or self.validate_every < 1 or (self.patience or 1) < 1:
+        if min(self.batch, self.classes, self.validate_every, 1 if self.patience is None else self.patience) < 1:
             raise RequestError("Batch, classes, validate_every and patience count from 1.")
         if not self.learning_rate > 0:
             raise RequestError(f"The learning rate must be above 0, got {self.learning_rate}.")
