@@ -18,10 +18,11 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from metseg import errors
-from metseg.jobs import Progress
+from metseg.jobs import Priority, Progress
 from metseg.queue_entry import FUNCTION, AllowListJob
 
-QUEUE_NAME: Final = "metseg"
+QUEUE_NAMES: Final = {Priority.URGENT: "metseg-urgent", Priority.ROUTINE: "metseg"}
+"""In the order in which workers look into them."""
 PROGRESS_KEY: Final = "metseg:progress:{}"
 CANCEL_KEY: Final = "metseg:cancel:{}"
 WATCHED_KEY: Final = "metseg:watched"
@@ -46,27 +47,30 @@ class Dispatcher:
 
     def __init__(self, redis_url: str) -> None:
         self._redis = connect(redis_url)
-        self._queue = open_queue(self._redis)
+        self._queues = {lane: open_queue(self._redis, lane) for lane in Priority}
 
     def ping(self) -> None:
         """Return when Redis answers."""
         with redis_errors():
             self._redis.ping()
 
-    def enqueue(self, job_id: str, attempt: int, *, timeout_s: float) -> None:
+    def enqueue(
+        self, job_id: str, attempt: int, *, timeout_s: float, priority: Priority = Priority.ROUTINE
+    ) -> None:
         """Hand an attempt to the workers, unless it waits already.
 
         The worker itself gives up after `timeout_s`; RQ ends what has not ended `GRACE_S` later. Two who enqueue
         the same attempt at the same moment may make it wait twice; it can be claimed only once.
         """
         entry = f"{job_id}-{attempt}"
+        queue = self._queues[priority]
         with redis_errors():
             self._redis.sadd(WATCHED_KEY, job_id)
-            if self._redis.lpos(self._queue.key, entry) is not None:
+            if self._redis.lpos(queue.key, entry) is not None:
                 return
-            self._redis.lrem(self._queue.intermediate_queue_key, 0, entry)  # of a worker that died taking it
+            self._redis.lrem(queue.intermediate_queue_key, 0, entry)  # of a worker that died taking it
             self._redis.delete(AllowListJob.key_for(entry))
-            self._queue.enqueue(
+            queue.enqueue(
                 FUNCTION,
                 args=(job_id, attempt),
                 job_id=entry,
@@ -80,7 +84,8 @@ class Dispatcher:
     def waiting(self) -> set[str]:
         """The jobs that wait for a worker."""
         with redis_errors():
-            return {entry.rpartition("-")[0] for entry in self._queue.get_job_ids()}
+            entries = [entry for queue in self._queues.values() for entry in queue.get_job_ids()]
+        return {entry.rpartition("-")[0] for entry in entries}
 
     def write_progress(self, job_id: str, progress: Progress) -> None:
         """Replace what `read_progress` answers."""
@@ -113,16 +118,16 @@ class Dispatcher:
     def queue_length(self) -> int:
         """How many attempts wait for a worker."""
         with redis_errors():
-            return int(self._queue.count)
+            return sum(int(queue.count) for queue in self._queues.values())
 
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
 
 
-def open_queue(connection: Redis) -> Queue:
-    """The queue that API and worker share."""
-    return Queue(QUEUE_NAME, connection=connection, job_class=AllowListJob, serializer=JSONSerializer)
+def open_queue(connection: Redis, lane: Priority = Priority.ROUTINE) -> Queue:
+    """A lane of the queue that API and worker share."""
+    return Queue(QUEUE_NAMES[lane], connection=connection, job_class=AllowListJob, serializer=JSONSerializer)
 
 
 def connect(redis_url: str) -> Redis:

@@ -79,6 +79,13 @@ class Stage(StrEnum):
     FINISH = "finish"
 
 
+class Priority(StrEnum):
+    """The lanes of the queue: what is urgent goes before all that is routine, and each lane in its order."""
+
+    URGENT = "urgent"
+    ROUTINE = "routine"
+
+
 class ModelRef(Schema):
     """The very model a job uses; retries reuse it."""
 
@@ -93,6 +100,7 @@ class JobRequest(Schema):
     model: str = DEFAULT_MODEL
     threshold: float | None = Field(default=None, gt=0, lt=1)
     spacing_mm: tuple[PixelSpacing, PixelSpacing] | None = None
+    priority: Priority = Priority.ROUTINE
 
 
 class InputFile(Schema):

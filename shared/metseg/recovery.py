@@ -112,7 +112,7 @@ class Recovery:
             return None
         if attempt:
             return self._given_up(record, attempt, WorkerLostError.code)
-        return self._next(record, attempt, WorkerLostError.code)
+        return self._next(record, attempt, None)
 
     def _given_up(self, record: JobRecord, attempt: int, code: str) -> Final | None:
         """End an attempt as lost, unless it has ended; then the job's end, or None if it waits again."""
@@ -123,7 +123,7 @@ class Recovery:
         self._store.discard_artefacts(record.id, attempt)
         return self._next(record, attempt, code)
 
-    def _next(self, record: JobRecord, attempt: int, code: str) -> Final | None:
+    def _next(self, record: JobRecord, attempt: int, code: str | None) -> Final | None:
         extra = {"job_id": record.id, "attempt": attempt, "code": code}
         lost = self._store.lost_attempts(record.id)
         if self._store.cancel_asked(record.id) or self._dispatcher.cancel_requested(record.id):
@@ -135,7 +135,9 @@ class Recovery:
             died = WorkerLostError(f"The worker died in each of {lost} attempts at this job.")
             return self._ended(_end(record, attempt, JobState.FAILED, died))
         logger.warning("nobody has the job, it waits again", extra=extra)
-        self._dispatcher.enqueue(record.id, attempt + 1, timeout_s=self._timeout_s)
+        self._dispatcher.enqueue(
+            record.id, attempt + 1, timeout_s=self._timeout_s, priority=record.request.priority
+        )
         return None
 
     def _ended(self, final: Final) -> Final:

@@ -19,7 +19,8 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
 from metseg import errors
-from metseg.dispatch import QUEUE_NAME, connect, open_queue, redis_errors
+from metseg.dispatch import QUEUE_NAMES, connect, open_queue, redis_errors
+from metseg.jobs import Priority
 from metseg.queue_entry import AllowListJob
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class MetsegWorker(Worker):
         self, connection: Redis, on_lost: OnLost, *, drain_s: float, on_maintenance: Callable[[], None]
     ) -> None:
         super().__init__(
-            [open_queue(connection)],
+            [open_queue(connection, lane) for lane in Priority],
             connection=connection,
             serializer=JSONSerializer,
             worker_ttl=WORKER_TTL_S,
@@ -163,7 +164,7 @@ def work_until_stopped(
         worker = None
         try:
             worker = make_worker(redis_url, on_lost, drain_s=drain_s, on_maintenance=on_maintenance)
-            logger.info("worker listens", extra={"queue": QUEUE_NAME})
+            logger.info("worker listens", extra={"queue": ",".join(QUEUE_NAMES.values())})
             worker.work(logging_level="WARNING")
         except (errors.QueueUnavailableError, RedisError):
             logger.warning("Redis does not answer, trying again in %g s", RECONNECT_S)

@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from metseg.dispatch import connect, open_queue, redis_errors
+from metseg.dispatch import QUEUE_NAMES, connect, open_queue, redis_errors
+from metseg.jobs import Priority
 
 WORKERS_KEY: Final = "rq:workers:{}"
 """Where RQ keeps the names of a queue's workers; each is a key that lives as long as its worker beats."""
 RECENT: Final = 20
-"""From how many attempts that ended last the typical duration is taken."""
+"""From how many attempts that ended last, of each lane, the typical duration is taken."""
 REMEMBERED_S: Final = 5.0
 """How long the pace is told again before Redis is asked anew."""
 
@@ -35,14 +36,21 @@ class WaitingLine:
     """Looks at the queue and changes nothing; every method may raise `QueueUnavailableError`."""
 
     def __init__(self, redis_url: str) -> None:
-        self._queue = open_queue(connect(redis_url))
+        self._redis = connect(redis_url)
+        self._lanes = {lane: open_queue(self._redis, lane) for lane in Priority}
         self._pace: tuple[float, Pace] | None = None
 
-    def position(self, job_id: str, attempt: int) -> int | None:
-        """The place of an attempt in the line, 1 being the next; None where it does not wait."""
+    def position(self, job_id: str, attempt: int, priority: Priority = Priority.ROUTINE) -> int | None:
+        """The place of an attempt in the line, 1 being the next; None where it does not wait.
+
+        What is routine stands behind all that is urgent.
+        """
         with redis_errors():
-            ahead = self._queue.get_job_position(f"{job_id}-{attempt}")
-        return None if ahead is None else ahead + 1
+            ahead = self._lanes[priority].get_job_position(f"{job_id}-{attempt}")
+            if ahead is None:
+                return None
+            urgent = 0 if priority is Priority.URGENT else int(self._lanes[Priority.URGENT].count)
+        return urgent + ahead + 1
 
     def pace(self) -> Pace:
         """How fast the line moves, at most some seconds ago."""
@@ -54,21 +62,22 @@ class WaitingLine:
 
     def close(self) -> None:
         """Close the connections."""
-        self._queue.connection.close()
+        self._redis.close()
 
     def _workers(self) -> int:
-        redis = self._queue.connection
-        names = redis.smembers(WORKERS_KEY.format(self._queue.name))
-        return int(redis.exists(*names)) if names else 0  # of a worker that was killed only its name stays
+        names = self._redis.smembers(WORKERS_KEY.format(QUEUE_NAMES[Priority.ROUTINE]))  # all serve every lane
+        return int(self._redis.exists(*names)) if names else 0  # of a worker that was killed only its name stays
 
     def _typical_s(self) -> float | None:
-        registry = self._queue.finished_job_registry
-        ids = registry.get_job_ids(0, RECENT - 1, desc=True, cleanup=False)
-        queue = self._queue
-        found = queue.job_class.fetch_many(ids, connection=queue.connection, serializer=queue.serializer)
-        spans = [
+        spans = [span for lane in Priority for span in self._ended_spans_s(lane)]
+        return statistics.median(spans) if spans else None
+
+    def _ended_spans_s(self, lane: Priority) -> list[float]:
+        queue = self._lanes[lane]
+        ids = queue.finished_job_registry.get_job_ids(0, RECENT - 1, desc=True, cleanup=False)
+        found = queue.job_class.fetch_many(ids, connection=self._redis, serializer=queue.serializer)
+        return [
             (job.ended_at - job.started_at).total_seconds()
             for job in found
             if job is not None and job.started_at is not None and job.ended_at is not None
         ]
-        return statistics.median(spans) if spans else None

@@ -11,7 +11,7 @@ from api_service import ApiService, StatusServer, api_settings, problem, serving
 from following import end, progress, soon, timed
 from redis_fixture import RedisServer
 
-from metseg.jobs import JobState, new_job_id
+from metseg.jobs import JobState, Priority, new_job_id
 
 LOST_IDS = [
     "x",
@@ -54,6 +54,17 @@ def test_a_waiting_job_tells_its_place_in_the_line(api: ApiService) -> None:
     assert places[1] == places[0] + 1 == api.dispatcher.queue_length()
     api.jobs.claim(first.removeprefix("/v1/jobs/"), 1)
     assert api.http.get(first).json()["queue_position"] is None
+
+
+def test_urgent_jobs_stand_before_routine_ones_in_their_own_order(api: ApiService) -> None:
+    routine = api.submitted()
+    urgent = [api.submit(priority="urgent").json()["id"] for _ in range(2)]
+    places = [api.http.get(f"/v1/jobs/{one}").json()["queue_position"] for one in (*urgent, routine)]
+    assert places[1] == places[0] + 1
+    assert places[2] > places[1]
+    assert api.jobs.load(urgent[0]).request.priority is Priority.URGENT
+    for job_id in urgent:
+        api.http.post(f"/v1/jobs/{job_id}/cancel")
 
 
 def test_a_running_job_guesses_its_end_and_the_guess_alone_is_no_news(api: ApiService) -> None:
@@ -208,7 +219,37 @@ def test_pages_hold_every_job_once_newest_first(api: ApiService) -> None:
     assert sizes == [2, 2, 1]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=../..", "cursor=" + "a" * 100])
+def test_a_list_holds_only_the_states_asked_for_and_its_links_keep_them(api: ApiService) -> None:
+    ids = [api.submitted() for _ in range(5)]
+    for job_id in ids[::2]:
+        end(api, job_id)
+    seen, path = [], "/v1/jobs?limit=2&state=failed&state=cancelled"
+    while path:
+        page = api.http.get(path).json()
+        seen += [job["id"] for job in page["items"]]
+        path = page["links"].get("next", "")
+    assert seen == sorted(ids[::2], reverse=True)
+    assert len(api.http.get("/v1/jobs?state=queued").json()["items"]) == 2
+    assert api.http.get("/v1/jobs?state=running").json()["items"] == []
+
+
+def test_a_page_is_cut_short_where_little_is_found_and_the_next_one_goes_on(
+    api: ApiService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metseg_api.listing.MOST_LOOKS", 2)
+    ids = [api.submitted() for _ in range(5)]
+    end(api, ids[0])
+    path, pages = "/v1/jobs?state=failed", []
+    while path:
+        page = api.http.get(path).json()
+        pages.append([job["id"] for job in page["items"]])
+        path = page["links"].get("next", "")
+    assert pages == [[], [], [ids[0]]]
+
+
+@pytest.mark.parametrize(
+    "query", ["state=x", "limit=0", "limit=201", "limit=x", "cursor=../..", "cursor=" + "a" * 100]
+)
 def test_a_wrong_page_is_refused(api: ApiService, query: str) -> None:
     problem(api.http.get(f"/v1/jobs?{query}"), 422, "request_invalid")
 

@@ -42,6 +42,7 @@ FIELDS = [
     ({"spacing_mm": "1e9"}, "request_invalid"),
     ({"model": f"{CANARY}"}, "model_unknown"),
     ({"model": "../attention_unet"}, "model_unknown"),
+    ({"priority": "at once"}, "request_invalid"),
     ({"treshold": "0.5"}, "request_invalid"),
     ({CANARY: "1"}, "request_invalid"),
     ({"model": "x" * 100_000}, "request_invalid"),

@@ -192,7 +192,7 @@ def test_the_openapi_document_is_valid_and_says_what_each_operation_does(api: Ap
             if int(status) >= 400 and operation["operationId"] != "get_readiness":
                 assert list(answer["content"]) == ["application/problem+json"], (operation["operationId"], status)
     form = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {"file", "model", "threshold", "spacing_mm"}
+    assert set(form["properties"]) == {"file", "model", "threshold", "spacing_mm", "priority"}
 
 
 def test_the_guide_explains_exactly_the_codes_that_exist() -> None:

@@ -24,11 +24,11 @@ from metseg.dispatch import (
     CANCEL_KEY,
     KEPT_S,
     PROGRESS_KEY,
-    QUEUE_NAME,
+    QUEUE_NAMES,
     Dispatcher,
 )
 from metseg.errors import JobTimeoutError, QueueUnavailableError, SettingsError
-from metseg.jobs import Progress, Stage, new_job_id
+from metseg.jobs import Priority, Progress, Stage, new_job_id
 from metseg.queue_entry import FUNCTION, AllowListJob
 from metseg.rq_worker import MetsegWorker, make_worker
 
@@ -73,7 +73,7 @@ def one_round(redis_url: str) -> list[str]:
 
 def plain_queue(redis: Redis, **options: object) -> Queue:
     """RQ's own queue, as somebody with a hold of Redis would use it."""
-    return Queue(QUEUE_NAME, connection=redis, **({"serializer": JSONSerializer} | options))
+    return Queue(QUEUE_NAMES[Priority.ROUTINE], connection=redis, **({"serializer": JSONSerializer} | options))
 
 
 def fetched(redis: Redis, rq_id: str) -> AllowListJob:
@@ -218,15 +218,32 @@ def test_an_instance_to_call_a_method_of_is_refused(redis):
         fetched(redis, entry.id).perform()
 
 
-def test_an_attempt_that_ends_without_a_word_is_reported(dispatcher, redis_url, monkeypatch, tmp_path: Path):
+@pytest.fixture
+def dying_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In place of the worker's `run_job` one that dies, so that what was run is told as lost."""
     package = tmp_path / "metseg_worker"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "run.py").write_text("import os\ndef run_job(job_id, attempt): os.kill(os.getpid(), 9)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("dying_job")
+def test_an_attempt_that_ends_without_a_word_is_reported(dispatcher, redis_url):
     job_id = new_job_id()
     dispatcher.enqueue(job_id, 1, timeout_s=5)
     assert one_round(redis_url) == [f"{job_id} 1 worker_lost"]
+
+
+@pytest.mark.usefixtures("dying_job")
+def test_what_is_urgent_is_taken_before_what_waits_longer(dispatcher, redis_url):
+    routine, first, second = (new_job_id() for _ in range(3))
+    dispatcher.enqueue(routine, 1, timeout_s=5)
+    for job_id in (first, second):
+        dispatcher.enqueue(job_id, 1, timeout_s=5, priority=Priority.URGENT)
+    assert dispatcher.waiting() == {routine, first, second}
+    assert [line.split()[0] for line in one_round(redis_url)] == [first, second, routine]
+    assert dispatcher.queue_length() == 0
 
 
 def test_the_alarm_of_rq_is_a_job_timeout():

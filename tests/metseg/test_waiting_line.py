@@ -11,7 +11,7 @@ from rq import Queue, Worker
 
 from metseg.dispatch import Dispatcher, connect, open_queue
 from metseg.errors import QueueUnavailableError
-from metseg.jobs import new_job_id
+from metseg.jobs import Priority, new_job_id
 from metseg.waiting_line import Pace, WaitingLine
 
 __all__ = ["redis_server", "redis_url"]
@@ -53,6 +53,15 @@ def test_places_are_counted_from_one_and_move_up(line: WaitingLine, queue: Queue
     queue.remove(f"{ids[0]}-1")
     assert [line.position(job_id, 1) for job_id in ids] == [None, 1, 2]
     assert line.position(ids[1], 2) is None
+
+
+def test_what_is_urgent_stands_before_what_is_routine(line: WaitingLine, redis_url: str) -> None:
+    routine, urgent = new_job_id(), new_job_id()
+    with closing(Dispatcher(redis_url)) as dispatcher:
+        dispatcher.enqueue(routine, 1, timeout_s=60)
+        dispatcher.enqueue(urgent, 1, timeout_s=60, priority=Priority.URGENT)
+    assert line.position(urgent, 1, Priority.URGENT) == 1
+    assert line.position(routine, 1) == 2
 
 
 def test_an_empty_line_has_no_pace(line: WaitingLine) -> None:

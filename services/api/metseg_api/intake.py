@@ -29,7 +29,7 @@ from metseg_api.idempotency import check_same, key_digest
 from metseg_api.upload import Upload
 
 FILE_PART = "file"
-FIELDS = ("model", "threshold", "spacing_mm")
+FIELDS = ("model", "threshold", "spacing_mm", "priority")
 MAX_FIELD_BYTES = 256
 
 
@@ -210,7 +210,8 @@ def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
     deeds.tell(Action.SUBMIT, record.id)
     backends.jobs.create(record)
     try:
-        backends.dispatcher.enqueue(record.id, 1, timeout_s=backends.settings.job_timeout_s)
+        timeout_s, priority = backends.settings.job_timeout_s, record.request.priority
+        backends.dispatcher.enqueue(record.id, 1, timeout_s=timeout_s, priority=priority)
     except QueueUnavailableError:
         backends.jobs.erase(record.id)  # with a tombstone: the queue may have heard, though it did not answer
         raise

@@ -1,16 +1,47 @@
-"""Which jobs a caller sees in a list."""
+"""Pages of jobs: the caller's own, newest first, of the states asked for."""
 
+from collections.abc import Collection
 from contextlib import suppress
 
-from metseg.errors import JobNotFoundError
+from metseg.errors import JobGoneError, JobNotFoundError
+from metseg.jobs import Job, JobState
 from metseg_api.backends import Backends
 from metseg_api.callers import Caller
 
 LOOKED_AT_ONCE = 500
+MOST_LOOKS = 2000
+"""A page is cut short after so many of the caller's jobs were read for it, found or not."""
 
 
-def visible_ids(backends: Backends, caller: Caller, *, before: str | None, limit: int) -> list[str]:
-    """Ids of the caller's jobs, newest first, beginning below `before`; an administrator sees everyone's."""
+def page_of_jobs(
+    backends: Backends, caller: Caller, states: Collection[JobState], *, before: str | None, limit: int
+) -> tuple[list[Job], str | None]:
+    """The jobs below `before`, at most `limit`, and where the next page begins; None where none is left.
+
+    Args:
+        backends: Where the jobs are.
+        caller: Who sees its own jobs; an administrator sees everyone's.
+        states: Those to be listed; all where it is empty.
+        before: Id of the job that was looked at last.
+        limit: Most jobs.
+    """
+    items: list[Job] = []
+    looks = 0
+    while True:
+        ids = _visible_ids(backends, caller, before=before, limit=limit + 1)
+        for job_id in ids:
+            if len(items) == limit or looks == MOST_LOOKS:
+                return items, before
+            before, looks = job_id, looks + 1
+            with suppress(JobGoneError, JobNotFoundError):  # deleted meanwhile, or still on its way in
+                job = backends.reader.read(job_id)
+                if not states or job.state in states:
+                    items.append(job)
+        if len(ids) <= limit:
+            return items, None
+
+
+def _visible_ids(backends: Backends, caller: Caller, *, before: str | None, limit: int) -> list[str]:
     if caller.is_admin:
         return backends.jobs.ids(before=before, limit=limit)
     found: list[str] = []

@@ -44,7 +44,7 @@ JOB_EXAMPLE = {
     "attempt": 1,
     "cancel_requested": False,
     "model": {"name": DEFAULT_MODEL, "version": 1, "digest": "9f86d081884c7d659a2feaa0c55ad015"},
-    "request": {"model": DEFAULT_MODEL, "threshold": None, "spacing_mm": None},
+    "request": {"model": DEFAULT_MODEL, "threshold": None, "spacing_mm": None, "priority": "routine"},
     "queue_position": None,
     "seconds_left": 2.0,
     "progress": {
@@ -104,6 +104,12 @@ UPLOAD_FORM = {
                             "examples": ["0.9", "0.9,0.9"],
                             "description": "Pixel size of a picture: column and row distance, 0.01 to 20 mm. "
                             "Without it a picture is measured in pixels. A NIfTI brings its own.",
+                        },
+                        "priority": {
+                            "type": "string",
+                            "enum": ["urgent", "routine"],
+                            "default": "routine",
+                            "description": "Urgent jobs go before all routine ones that wait.",
                         },
                     },
                 },

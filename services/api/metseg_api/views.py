@@ -50,7 +50,7 @@ class JobReader:
         return self._open(record, attempt) if final is None else _finished(record, final)
 
     def _open(self, record: JobRecord, attempt: int) -> Job:
-        live = self._live(record.id, attempt)
+        live = self._live(record, attempt)
         progress = live.progress
         state = JobState.RUNNING if attempt or progress else JobState.QUEUED
         return Job(
@@ -69,14 +69,14 @@ class JobReader:
             links=_links(record.id, state),
         )
 
-    def _live(self, job_id: str, attempt: int) -> _Live:
+    def _live(self, record: JobRecord, attempt: int) -> _Live:
         with suppress(QueueUnavailableError):
-            progress = self.dispatcher.read_progress(job_id)
+            progress = self.dispatcher.read_progress(record.id)
             if progress is not None and progress.attempt < attempt:
                 progress = None  # of an attempt that was lost
             if attempt or progress:
                 return _Live(progress, seconds_left=running_s(progress, datetime.now(UTC)))
-            position = self.line.position(job_id, FIRST_ATTEMPT)
+            position = self.line.position(record.id, FIRST_ATTEMPT, record.request.priority)
             return _Live(None, position, waiting_s(position, self.line.pace()))
         return _Live()
 

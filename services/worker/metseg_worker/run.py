@@ -127,7 +127,7 @@ def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: 
         final = _attempted(around, record, attempt, watch)
         published = final is not None and around.store.publish(final, attempt)
     except _Terminated:
-        _give_back(around, record.id, attempt)
+        _give_back(around, record, attempt)
         return
     if final is None or not published:
         logger.info("job ended or attempt was given up meanwhile, attempt dropped", extra=extra)
@@ -138,14 +138,16 @@ def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: 
     logger.info("attempt ended", extra=extra | {"state": final.state.value, "code": code, "seconds": seconds})
 
 
-def _give_back(around: Surroundings, job_id: str, attempt: int) -> None:
+def _give_back(around: Surroundings, record: JobRecord, attempt: int) -> None:
     """End an attempt without a result and hand the job to the next worker."""
+    job_id = record.id
     end = around.store.end_attempt(job_id, attempt, AttemptEnd(ended_at=datetime.now(UTC)))
     if end.final is not None:  # SIGTERM came between its end and the job's
         around.store.finish(end.final)
         return
     around.store.discard_artefacts(job_id, attempt)
-    around.dispatcher.enqueue(job_id, attempt + 1, timeout_s=around.job_timeout_s)
+    priority = record.request.priority
+    around.dispatcher.enqueue(job_id, attempt + 1, timeout_s=around.job_timeout_s, priority=priority)
     logger.info("worker was told to stop, job given back", extra={"job_id": job_id, "attempt": attempt})
 
 

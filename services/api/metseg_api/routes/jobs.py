@@ -1,14 +1,16 @@
 """Jobs: send, list, follow, cancel, delete."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from metseg.errors import JobGoneError, JobNotFoundError, JobStateError, QueueUnavailableError, RequestError
+from metseg.errors import JobStateError, QueueUnavailableError, RequestError
 from metseg.jobs import Final, Job, JobState, is_job_id
 from metseg_api.audit import Action
 from metseg_api.backends import BackendsOf
@@ -16,7 +18,7 @@ from metseg_api.callers import CallerOf, DeedsOf, OwnJobId, needs
 from metseg_api.intake import accept
 from metseg_api.job_watch import WatchOf
 from metseg_api.keys import Scope
-from metseg_api.listing import visible_ids
+from metseg_api.listing import page_of_jobs
 from metseg_api.openapi import JOB_EXAMPLE, UPLOAD_FORM, answer, problems
 from metseg_api.views import entity_tag, job_path, tag_matches
 from metseg_api.waiting import preferred_wait_s, wait_for_change
@@ -83,21 +85,19 @@ def list_jobs(
     caller: CallerOf,
     limit: Annotated[int, Query(ge=1, le=200, description="Most jobs a page.")] = 50,
     cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+    state: Annotated[list[JobState] | None, Query(description="Only jobs in one of these states.")] = None,
 ) -> JobPage:
-    """The jobs of the key's owner, newest first, a page at a time; an administrator's key lists everyone's."""
+    """The jobs of the key's owner, newest first, a page at a time; an administrator's key lists everyone's.
+
+    A page may hold fewer jobs than `limit` though others follow: go on as long as there is a `next_cursor`.
+    """
     if cursor is not None and not is_job_id(cursor):
         raise RequestError("The cursor is not one that this API gave.")
-    ids = visible_ids(backends, caller, before=cursor, limit=limit + 1)
-    page = ids[:limit]
-    reader = backends.reader
-    items = []
-    for job_id in page:
-        with suppress(JobGoneError, JobNotFoundError):  # deleted meanwhile, or still on its way in
-            items.append(reader.read(job_id))
-    next_cursor = page[-1] if len(ids) > limit else None
-    links = {"self": _page_path(limit, cursor)}
+    states = frozenset(state or ())
+    items, next_cursor = page_of_jobs(backends, caller, states, before=cursor, limit=limit)
+    links = {"self": _page_path(limit, cursor, states)}
     if next_cursor is not None:
-        links["next"] = _page_path(limit, next_cursor)
+        links["next"] = _page_path(limit, next_cursor, states)
     return JobPage(items=items, next_cursor=next_cursor, links=links)
 
 
@@ -209,5 +209,6 @@ def _job_response(job: Job, *, status: int = 200, headers: dict[str, str] | None
     return Response(job.model_dump_json(), status, headers=sent, media_type="application/json")
 
 
-def _page_path(limit: int, cursor: str | None) -> str:
-    return f"/v1/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+def _page_path(limit: int, cursor: str | None, states: Collection[JobState]) -> str:
+    asked = [("limit", str(limit)), *(("state", state.value) for state in sorted(states))]
+    return "/v1/jobs?" + urlencode([*asked, ("cursor", cursor)] if cursor else asked)
