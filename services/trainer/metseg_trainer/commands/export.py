@@ -20,7 +20,7 @@ again."""
 EXAMPLES = """\
 examples:
   metseg-train export --run runs/shipped --data ../shared/data --models models
-  metseg-train export --run runs/nested --level 3 --models models       (after evaluate --run runs/nested --level 3)
+  metseg-train export --run runs/nested --level 3 --models models       (once evaluate --level 3 has measured it)
   metseg-train export --weights models/weights/attention_unet-1.weights.h5 --models models
   metseg-train export --all-shipped --models models        (skips what is there already)"""
 

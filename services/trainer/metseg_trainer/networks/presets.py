@@ -79,6 +79,8 @@ def _with_levels(presets: Mapping[str, UNetPlusPlusConfig]) -> Mapping[str, UNet
     return MappingProxyType({**presets, **pruned})
 
 
+# "small" doubles from 12: nodes of the finest level are most of the work, and the deeper levels keep the paper's
+# proportions. 8.4 GFLOP a slice; 16 at the finest level alone would take 15 % more time a step.
 UNET_PLUS_PLUS = _with_levels(
     {
         "paper": UNetPlusPlusConfig(filters=(32, 64, 128, 256, 512)),
@@ -87,6 +89,8 @@ UNET_PLUS_PLUS = _with_levels(
     }
 )
 
+# The encoder alone takes 11.4 GFLOP a slice: what is left of 12 buys the decoder with skips one slim convolution a
+# step, the last of which sees the slice itself.
 INCEPTION_V3_SEGMENTER: Mapping[str, InceptionV3SegmenterConfig] = MappingProxyType(
     {
         "skips": InceptionV3SegmenterConfig(filters=(8, 12, 20, 32, 64)),
