@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from metseg_trainer.choices import Precision
 from metseg_trainer.class_folders import find_class_folders, read_pictures
 from metseg_trainer.commands.pretrain import describe_confusion
 from metseg_trainer.encoder_weights import encoder_of
-from metseg_trainer.pretraining import PictureDataset, Pretraining, build_classifier, pretrain
+from metseg_trainer.pretraining import ClassFindings, PictureDataset, Pretraining, build_classifier, pretrain
 
 SIDE = 16
 CLASSES = ("dark", "light", "other")
@@ -70,6 +71,19 @@ def test_classes_are_learnt_and_the_best_encoder_is_kept(
     assert record["epochs"][best.epoch - 1]["validation_accuracy"] == best.accuracy
     encoder = encoder_of(build_classifier(3, CHOICES))
     encoder.load_weights(tmp_path / "run" / "encoder.weights.h5")
+
+
+@pytest.mark.slow
+def test_an_epoch_that_is_worse_does_not_replace_a_better_one(
+    folder: Path, small_encoder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = iter([0.2, 0.9, 0.5])
+    monkeypatch.setattr(pretraining, "_judge", lambda *_: ClassFindings(2, next(accuracies)))
+    kept = []
+    monkeypatch.setattr(keras.Model, "save_weights", lambda self, path: kept.append(path.write_bytes(b"")))
+    best = pretrain(find_class_folders(folder), replace(CHOICES, epochs=3), tmp_path / "run")
+    assert best.accuracy == 0.9
+    assert len(kept) == 2
 
 
 def test_a_classifier_looks_at_the_encoders_last_map_alone() -> None:
