@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast demo start stop models train bench proto lock clean
+.PHONY: help install check test test-fast test-faults demo start stop models train bench proto lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -22,7 +22,7 @@ endif
 endif
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## set up .venv and Redis (repeating it costs nothing)
 	@deploy/local/system_parts.sh redis
@@ -47,6 +47,9 @@ test: install models  ## every test, with the running stack and a browser
 
 test-fast: install  ## the tests that need no stack, no browser and no patience
 	$(PYTHON) -m pytest -m "not slow and not stack and not browser"
+
+test-faults: install  ## kill everything under running jobs (COUNT=1000 SEED=7: the long form)
+	FAULT_COUNT=$(COUNT) FAULT_SEED=$(SEED) $(PYTHON) -m pytest -s tests/faults
 
 demo: install models  ## start everything, segment a sample scan, show it (ONCE=1: stop after the job)
 	@$(PYTHON) -m deploy.local.demo $(if $(ONCE),--once)

@@ -30,6 +30,7 @@ from metseg.jobs import (
 )
 from metseg.jobstore import JobStore
 from metseg.reconciler import Reconciler
+from metseg.recovery import Recovery
 
 UNHELD_S = 0.3
 
@@ -158,6 +159,15 @@ def test_an_attempt_that_beats_is_left_alone(keep: Keep) -> None:
         assert keep.waiting() == []
     keep.look_until(keep.waiting)
     assert keep.waiting() == [f"{job_id}-2"]
+
+
+def test_an_attempt_that_turns_up_at_the_last_moment_is_not_given_up(keep: Keep) -> None:
+    job_id = keep.accept()
+    keep.take()
+    with keep.holders.holding(job_id, 1):
+        assert keep.store.claim(job_id, 1)
+        Recovery(keep.store, keep.dispatcher, keep.holders, timeout_s=5).settle(job_id)
+    assert (keep.waiting(), keep.store.lost_attempts(job_id)) == ([], 0)
 
 
 def test_whoever_hangs_for_too_long_beats_no_more(keep: Keep) -> None:

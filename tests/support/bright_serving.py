@@ -21,6 +21,7 @@ class BrightServing:
         refused_calls: The Predict calls of these numbers, from 1, are answered UNAVAILABLE.
         pause_s: Each answer takes at least this long.
         on_call: Called at each Predict.
+        spoil: Changes each answer of Predict before it is sent.
         lesion_from: The grey value, 0 to 255, from which on a pixel is lesion.
     """
 
@@ -31,6 +32,7 @@ class BrightServing:
         self.refused_calls: set[int] = set()
         self.pause_s = 0.0
         self.on_call: Callable[[], None] = lambda: None
+        self.spoil: Callable[[wire.PredictResponse], object] = lambda answer: None
         self.lesion_from = 200
         self._count = threading.Lock()
         self._pool = ThreadPoolExecutor(4)
@@ -86,7 +88,9 @@ class BrightServing:
             tensor_shape=wire.TensorShape(dim=dims),
             tensor_content=probability.tobytes(),
         )
-        return wire.PredictResponse(outputs={"probability": answer}, model_spec=request.model_spec)
+        reply = wire.PredictResponse(outputs={"probability": answer}, model_spec=request.model_spec)
+        self.spoil(reply)
+        return reply
 
 
 def _status(request: wire.GetModelStatusRequest, context: grpc.ServicerContext) -> wire.GetModelStatusResponse:

@@ -1,0 +1,71 @@
+"""The promise, under fire: accepted means done once, whatever dies.
+
+`make test-faults COUNT=1000 SEED=7` runs the long form; without the two the short one runs, as in CI.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from fault_audit import audit
+from fault_kinds import FAULTS, Injector
+from fault_load import Load
+from fault_stack import FaultStack
+from workplace import wait_for
+
+COUNT = int(os.environ.get("FAULT_COUNT") or 20)
+SEED = int(os.environ.get("FAULT_SEED") or 1)
+ENDED_WITHIN_S = 240.0
+SETTLED_WITHIN_S = 90.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(120 + 60 * COUNT)]
+
+
+def test_every_accepted_job_ends_once_whatever_dies(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with FaultStack(tmp_path) as stack:
+        load = Load(stack.url, count=COUNT, seed=SEED)
+        injector = Injector(stack, SEED, pause_s=2)
+        load.start()
+        try:
+            injector.round(lambda: True)
+            while load.is_sending:
+                injector.round(lambda: load.is_sending)
+            wait_for(lambda: not load.open_jobs, timeout_s=ENDED_WITHIN_S)
+        finally:
+            load.stop()
+        wait_for(lambda: settled(stack), timeout_s=SETTLED_WITHIN_S)
+        orphans = stack.strangers()
+        psutil.wait_procs(orphans, timeout=30)
+        found = audit(stack.store, set(load.seen))
+        litter = list(stack.scratch.iterdir())
+    backwards = [job_id for job_id, seen in load.seen.items() if seen.moved_backwards()]
+    tell(found, load, injector, time.monotonic() - began)
+    assert found.wrong == []
+    assert backwards == []
+    assert sum(found.ends.values()) == len(load.seen) == COUNT
+    assert set(injector.done) == set(FAULTS)
+    assert litter == []
+
+
+def settled(stack: FaultStack) -> bool:
+    """Whether the reconciler has put every job away, of all that it could find in the store."""
+    with stack.redis() as redis:
+        known = {name.decode() for name in redis.zrange("metseg:due", 0, -1)}
+        return not redis.scard("metseg:watched") and known >= {
+            one.name for one in (stack.store / "jobs").iterdir()
+        }
+
+
+def tell(found: object, load: Load, injector: Injector, seconds: float) -> None:
+    """Print the figures."""
+    lines = [f"{found.accepted} jobs accepted, {sum(found.ends.values())} ended, in {seconds:.0f} s, seed {SEED}"]
+    lines += [f"  {number:5d} {end}" for end, number in found.ends.most_common()]
+    lines += [f"{found.attempts} attempts, {found.lost_attempts} of them lost their worker"]
+    lines += [f"  {number:5d} {what}" for what, number in load.tally.most_common()]
+    lines += [f"{len(injector.done)} faults"]
+    lines += [f"  {injector.done.count(name):5d} {name}" for name in FAULTS]
+    sys.stdout.write("\n".join(["", *lines, ""]))

@@ -1,0 +1,178 @@
+"""The services of a job as processes that can be killed one by one, with a rule in the network's place."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+import psutil
+from bright_serving import BrightServing
+from phantoms import card
+from redis import Redis
+from redis.exceptions import RedisError
+from redis_fixture import free_port
+
+from deploy.local.redis_server import find_redis, redis_command
+from metseg.card import CARD_PATH
+from metseg.proto import serving_wire_pb2 as wire
+
+WORKERS = ("worker-1", "worker-2")
+START_WITHIN_S = 90.0
+
+
+class FaultStack:
+    """Redis with its append-only file, API, two workers and the stand-in; started again by whoever kills them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        path = folder / "models" / "attention_unet" / "1" / CARD_PATH
+        path.parent.mkdir(parents=True)
+        card().write(path)
+        self._redis_port, self._api_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self._api_port}"
+        self.redis_url = f"redis://127.0.0.1:{self._redis_port}/0"
+        self.serving = BrightServing()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        for name in ("redis", "api", *WORKERS):
+            self.start(name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in (*WORKERS, "api", "redis"):
+            if name in self._processes:
+                self.kill(name, *self._process(name).children(recursive=True))
+        for left in self.strangers():
+            left.kill()
+        self.serving.stop()
+
+    def start(self, name: str) -> None:
+        """Start a service; Redis and the API are waited for."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                self._command(name), env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        if name == "redis":
+            _wait(self._redis_answers)
+        if name == "api":
+            _wait(self.api_answers)
+
+    def kill(self, name: str, *more: psutil.Process) -> None:
+        """SIGKILL a service and others at the same moment."""
+        process = self._processes.pop(name)
+        for one in (psutil.Process(process.pid), *more):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
+
+    def terminate(self, name: str) -> None:
+        """Ask a service to stop, as an update of the system does, and wait until it has."""
+        process = self._processes.pop(name)
+        process.terminate()
+        process.wait(60)
+
+    def horse(self, name: str) -> psutil.Process | None:
+        """The work-horse of a worker, if it is busy."""
+        for child in self.members(name):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if child.ppid() == self._processes[name].pid and os.getpgid(child.pid) == child.pid:
+                    return child
+        return None
+
+    def members(self, name: str) -> list[psutil.Process]:
+        """All that a service has started."""
+        with suppress(psutil.NoSuchProcess):
+            return self._process(name).children(recursive=True)
+        return []
+
+    def lose_redis_data(self) -> None:
+        """Erase what Redis keeps on disk; it must not run."""
+        shutil.rmtree(self.folder / "redis", ignore_errors=True)
+
+    def redis(self) -> Redis:
+        """A connection to be closed by its user."""
+        return Redis.from_url(self.redis_url, socket_timeout=5)
+
+    def strangers(self) -> list[psutil.Process]:
+        """Processes of this stack that no service has as a child: work-horses that outlived their worker."""
+        known = {pid for name in self._processes for pid in [one.pid for one in self.members(name)]}
+        known |= {process.pid for process in self._processes.values()}
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.pid not in known and process.environ().get("METSEG_STORE") == str(self.store):
+                    found.append(process)
+        return found
+
+    def spoil(self, how: Callable[[wire.PredictResponse], object], for_s: float) -> None:
+        """Let the network answer wrongly for a while."""
+        self.serving.spoil = how
+        time.sleep(for_s)
+        self.serving.spoil = lambda answer: None
+
+    def serving_goes(self, away_s: float) -> None:
+        """Stop the network's server and start it again on its port."""
+        port = self.serving.port
+        self.serving.stop()
+        time.sleep(away_s)
+        self.serving = BrightServing(port)
+
+    def api_answers(self) -> bool:
+        """Whether the API is up."""
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200
+        return False
+
+    def _redis_answers(self) -> bool:
+        with self.redis() as connection, suppress(RedisError):
+            return bool(connection.ping())
+        return False
+
+    def _process(self, name: str) -> psutil.Process:
+        return psutil.Process(self._processes[name].pid)
+
+    def _command(self, name: str) -> list[str]:
+        if name == "redis":
+            (self.folder / "redis").mkdir(exist_ok=True)
+            return list(redis_command(find_redis(), self._redis_port, self.folder / "redis"))
+        return [sys.executable, "-m", "metseg_api" if name == "api" else "metseg_worker"]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(self.scratch),
+            "METSEG_API_PORT": str(self._api_port),
+            "METSEG_STORE": str(self.store),
+            "METSEG_MODELS": str(self.folder / "models"),
+            "METSEG_REDIS_URL": self.redis_url,
+            "METSEG_SERVING": self.serving.target,
+            "METSEG_JOB_TIMEOUT_S": "120",
+            "METSEG_PREDICT_TIMEOUT_S": "10",
+        }
+
+
+def freeze(process: psutil.Process) -> None:
+    """Stop a process without ending it; `process.resume()` lets it go on."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGSTOP)
+
+
+def _wait(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + START_WITHIN_S
+    while not condition():
+        assert time.monotonic() < until, "a service does not start"
+        time.sleep(0.05)
