@@ -5,7 +5,7 @@ progress and the cancel flags. It is reached through this module; `queue_entry` 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -18,11 +18,13 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from metseg import errors
-from metseg.jobs import Priority, Progress
+from metseg.jobs import JobState, Priority, Progress
 from metseg.queue_entry import FUNCTION, AllowListJob
 
 QUEUE_NAMES: Final = {Priority.URGENT: "metseg-urgent", Priority.ROUTINE: "metseg"}
 """In the order in which workers look into them."""
+TOTALS_KEY: Final = "metseg:totals"
+"""Counts since Redis began: `ended:<state>:<code>`, and `seconds:<stage>` with `times:<stage>`."""
 PROGRESS_KEY: Final = "metseg:progress:{}"
 CANCEL_KEY: Final = "metseg:cancel:{}"
 WATCHED_KEY: Final = "metseg:watched"
@@ -114,6 +116,21 @@ class Dispatcher:
         """Remove the job's progress and cancel flag."""
         with redis_errors():
             self._redis.delete(PROGRESS_KEY.format(job_id), CANCEL_KEY.format(job_id))
+
+    def count_end(self, state: JobState, code: str | None, timings_s: Mapping[str, float]) -> None:
+        """Count how a job ended, and the seconds in each stage of its last attempt, where they are known."""
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hincrby(TOTALS_KEY, f"ended:{state.value}:{code or ''}", 1)
+            for stage, seconds in timings_s.items():
+                pipeline.hincrbyfloat(TOTALS_KEY, f"seconds:{stage}", seconds)
+                pipeline.hincrby(TOTALS_KEY, f"times:{stage}", 1)
+            pipeline.execute()
+
+    def totals(self) -> dict[str, float]:
+        """What `count_end` has counted, by the names of `TOTALS_KEY`."""
+        with redis_errors():
+            counted = self._redis.hgetall(TOTALS_KEY)
+        return {name.decode(): float(value) for name, value in counted.items() if isinstance(name, bytes)}
 
     def queue_length(self) -> int:
         """How many attempts wait for a worker."""

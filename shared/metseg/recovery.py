@@ -142,7 +142,8 @@ class Recovery:
 
     def _ended(self, final: Final) -> Final:
         """Put a job's end, if it has none; the end that stands."""
-        self._store.finish(final)
+        if self._store.finish(final):
+            self._dispatcher.count_end(final.state, final.failure.code if final.failure else None, {})
         return self._store.final(final.job_id) or final
 
 

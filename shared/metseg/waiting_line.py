@@ -6,6 +6,7 @@ Read from RQ's own records, so it costs the workers nothing and is right again a
 import statistics
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from metseg.dispatch import QUEUE_NAMES, connect, open_queue, redis_errors
@@ -59,6 +60,21 @@ class WaitingLine:
             with redis_errors():
                 self._pace = now, Pace(self._workers(), self._typical_s())
         return self._pace[1]
+
+    def oldest_s(self, lane: Priority) -> float:
+        """How long the attempt that waits longest in a lane has waited, in seconds; 0 where none does."""
+        queue = self._lanes[lane]
+        with redis_errors():
+            ids = queue.get_job_ids(0, 1)
+            first = queue.fetch_job(ids[0]) if ids else None
+        if first is None or first.enqueued_at is None:
+            return 0.0
+        return max((datetime.now(UTC) - first.enqueued_at).total_seconds(), 0.0)
+
+    def depth(self, lane: Priority) -> int:
+        """How many attempts wait in a lane."""
+        with redis_errors():
+            return int(self._lanes[lane].count)
 
     def close(self) -> None:
         """Close the connections."""

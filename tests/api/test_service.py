@@ -184,7 +184,7 @@ def test_the_openapi_document_is_valid_and_says_what_each_operation_does(api: Ap
     operations = [
         operation for path in document["paths"].values() for method, operation in path.items() if method != "head"
     ]
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 12
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 13
     for operation in operations:
         assert operation["summary"], operation["operationId"]
         assert operation["description"], operation["operationId"]

@@ -12,10 +12,11 @@ from fastapi import FastAPI
 from metseg.jobs import RESEARCH_USE_ONLY
 from metseg_api.backends import Backends
 from metseg_api.edge import Edge
+from metseg_api.figures import HttpFigures
 from metseg_api.job_watch import JobWatch
 from metseg_api.openapi import DESCRIPTION, TAGS, install_openapi
 from metseg_api.problems import install_error_handlers
-from metseg_api.routes import events, jobs, models, results, service
+from metseg_api.routes import events, jobs, metrics, models, results, service
 from metseg_api.settings import ApiSettings
 
 
@@ -52,9 +53,10 @@ def create_app(settings: ApiSettings) -> FastAPI:
         # Its spans and log records carry raw paths, queries and exception texts.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (jobs, events, results, models, service):
+    for module in (jobs, events, results, models, service, metrics):
         app.include_router(module.router)
     install_error_handlers(app)
     install_openapi(app)
-    app.add_middleware(Edge, upload_route=jobs.UPLOAD_ROUTE)
+    app.state.http_figures = HttpFigures()
+    app.add_middleware(Edge, upload_route=jobs.UPLOAD_ROUTE, figures=app.state.http_figures)
     return app

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from metseg.logs import frames
 from metseg_api.errors import UploadTooLargeError
+from metseg_api.figures import HttpFigures
 from metseg_api.form import announced_bytes
 from metseg_api.problems import KINDS, Kind, internal_error, problem_response
 
@@ -30,9 +31,10 @@ _log = logging.getLogger(__name__)
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, upload_route: tuple[str, str]) -> None:
+    def __init__(self, app: ASGIApp, *, upload_route: tuple[str, str], figures: HttpFigures) -> None:
         self._app = app
         self._upload_route = upload_route
+        self._figures = figures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; log its route's template, never its path, query or body."""
@@ -81,13 +83,14 @@ class Edge:
         detail = f"This route takes at most {MAX_BODY_BYTES} bytes."
         return problem_response(request, kind=Kind(kind.status, kind.title, detail), code=UploadTooLargeError.code)
 
-    @staticmethod
-    def _log_request(request: Request, status: int, duration_s: float) -> None:
+    def _log_request(self, request: Request, status: int, duration_s: float) -> None:
         route = getattr(request.scope.get("route"), "path", None)
+        method = request.method if request.method in _METHODS else "other"
+        self._figures.count(method, route, status, duration_s)
         fields = {
             "request_id": request.state.request_id,
             "key_id": getattr(request.state, "key_id", None),
-            "method": request.method if request.method in _METHODS else "other",
+            "method": method,
             "route": route,
             "status": status,
             "duration_ms": round(duration_s * 1000, 1),

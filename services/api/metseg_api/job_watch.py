@@ -80,13 +80,18 @@ class JobWatch:
         self._seen: dict[str, Seen] = {}
         self._wanted = anyio.Event()
 
+    @property
+    def followers(self) -> int:
+        """How many follow a job now."""
+        return sum(seen.followers for seen in list(self._seen.values()))
+
     def check_room(self) -> None:
         """Make sure that one more may follow.
 
         Raises:
             TooManyFollowersError: It would be one too many.
         """
-        if sum(seen.followers for seen in self._seen.values()) >= MOST_FOLLOWERS:
+        if self.followers >= MOST_FOLLOWERS:
             raise TooManyFollowersError(f"More than {MOST_FOLLOWERS} requests follow jobs here.")
 
     @asynccontextmanager

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,15 @@ from typing import NoReturn
 from metseg.blobs import open_blob_store
 from metseg.card import ModelCard
 from metseg.dispatch import GRACE_S, Dispatcher
-from metseg.errors import CardError, JobCancelledError, JobGoneError, JobNotFoundError, MetsegError, StoreError
+from metseg.errors import (
+    CardError,
+    JobCancelledError,
+    JobGoneError,
+    JobNotFoundError,
+    MetsegError,
+    QueueUnavailableError,
+    StoreError,
+)
 from metseg.holders import Holders
 from metseg.jobs import Artefact, AttemptEnd, Failure, Final, JobRecord, JobState, Stage
 from metseg.jobstore import JobStore
@@ -133,9 +141,11 @@ def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: 
         logger.info("job ended or attempt was given up meanwhile, attempt dropped", extra=extra)
         around.store.discard_artefacts(record.id, attempt)
         return
-    code = final.failure.code if final.failure else None
-    seconds = watch.timings_s()["total"]
-    logger.info("attempt ended", extra=extra | {"state": final.state.value, "code": code, "seconds": seconds})
+    code, timings_s = final.failure.code if final.failure else None, watch.timings_s()
+    fields = {"state": final.state.value, "code": code, "seconds": timings_s["total"]}
+    logger.info("attempt ended", extra=extra | fields)
+    with suppress(QueueUnavailableError):  # a job that is not counted has ended all the same
+        around.dispatcher.count_end(final.state, code, timings_s)
 
 
 def _give_back(around: Surroundings, record: JobRecord, attempt: int) -> None:

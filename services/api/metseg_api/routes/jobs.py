@@ -175,6 +175,7 @@ def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Respon
             raise JobStateError("The job ended meanwhile.")
         with suppress(QueueUnavailableError):  # tells a worker that began at this very moment
             backends.dispatcher.request_cancel(job_id)
+            backends.dispatcher.count_end(final.state, None, {})
     else:
         backends.jobs.ask_cancel(job_id)
         backends.dispatcher.request_cancel(job_id)

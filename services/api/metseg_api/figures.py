@@ -1,0 +1,115 @@
+"""Figures in the text format of Prometheus: the service's own, and what Redis and the store tell when asked.
+
+Labels are route templates, states, stages and error codes: nothing that a sender could choose.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from metseg.errors import QueueUnavailableError, StoreError
+from metseg.jobs import Priority
+from metseg_api.backends import Backends
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Sample = tuple[Mapping[str, str], float]
+
+
+class HttpFigures:
+    """Counts the requests of one process; may be used from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted: dict[tuple[str, str, str], tuple[int, float]] = {}
+
+    def count(self, method: str, route: str | None, status: int, duration_s: float) -> None:
+        """Count a request that was answered; `route` is the template of its path."""
+        key = method, route or "none", str(status)
+        with self._lock:
+            requests, seconds = self._counted.get(key, (0, 0.0))
+            self._counted[key] = requests + 1, seconds + duration_s
+
+    def lines(self) -> list[str]:
+        """The metrics as lines of text."""
+        with self._lock:
+            counted = dict(self._counted)
+        labelled = [
+            ({"method": method, "route": route, "status": status}, told)
+            for (method, route, status), told in counted.items()
+        ]
+        requests = [(labels, float(told[0])) for labels, told in labelled]
+        seconds = [(labels, told[1]) for labels, told in labelled]
+        return [
+            *_metric("metseg_http_requests_total", "counter", "Requests answered by this process.", requests),
+            *_metric("metseg_http_seconds_total", "counter", "Time until they were answered in full.", seconds),
+        ]
+
+
+def exposition(backends: Backends, http: HttpFigures, followers: int) -> str:
+    """All metrics; what cannot be asked is left out, and `metseg_up` tells of which part that is."""
+    queue, store = _queue_lines(backends), _store_lines(backends)
+    up = [({"part": "queue"}, float(bool(queue))), ({"part": "store"}, float(store is not None))]
+    lines = [
+        *_metric("metseg_up", "gauge", "Whether a part behind the gateway answers.", up),
+        *queue,
+        *(store or []),
+        *_metric(
+            "metseg_followers", "gauge", "Requests that wait or stream events here.", [({}, float(followers))]
+        ),
+        *http.lines(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _queue_lines(backends: Backends) -> list[str]:
+    with suppress(QueueUnavailableError):
+        line, totals = backends.line, backends.dispatcher.totals()
+        depth = [({"lane": lane.value}, float(line.depth(lane))) for lane in Priority]
+        oldest = [({"lane": lane.value}, line.oldest_s(lane)) for lane in Priority]
+        return [
+            *_metric("metseg_queue_depth", "gauge", "Attempts that wait for a worker.", depth),
+            *_metric("metseg_queue_oldest_seconds", "gauge", "Wait of the one that waits longest.", oldest),
+            *_metric("metseg_workers_alive", "gauge", "Workers that beat.", _plain(line.pace().workers)),
+            *_metric("metseg_jobs_ended_total", "counter", "Jobs by state and error code.", _ended(totals)),
+            *_metric("metseg_stage_seconds", "summary", "Time in each stage of a job.", ()),
+            *_samples("metseg_stage_seconds_sum", _stages(totals, "seconds")),
+            *_samples("metseg_stage_seconds_count", _stages(totals, "times")),
+        ]
+    return []
+
+
+def _store_lines(backends: Backends) -> list[str] | None:
+    try:
+        free = backends.blobs.free_bytes()
+    except StoreError:
+        return None
+    return _metric("metseg_store_free_bytes", "gauge", "Room left in the store.", _plain(free))
+
+
+def _ended(totals: Mapping[str, float]) -> list[Sample]:
+    split = [(name.split(":"), value) for name, value in sorted(totals.items()) if name.startswith("ended:")]
+    return [({"state": parts[1], "code": parts[2]}, value) for parts, value in split]
+
+
+def _stages(totals: Mapping[str, float], kind: str) -> list[Sample]:
+    named = [(name.partition(":"), value) for name, value in sorted(totals.items())]
+    return [({"stage": parts[2]}, value) for parts, value in named if parts[0] == kind]
+
+
+def _plain(value: float | None) -> list[Sample]:
+    """A sample without labels; none where there is no value."""
+    return [] if value is None else [({}, float(value))]
+
+
+def _metric(name: str, kind: str, told: str, samples: Iterable[Sample]) -> list[str]:
+    return [f"# HELP {name} {told}", f"# TYPE {name} {kind}", *_samples(name, samples)]
+
+
+def _samples(name: str, samples: Iterable[Sample]) -> list[str]:
+    return [f"{name}{_labels(labels)} {value!r}" for labels, value in samples]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    inside = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return f"{{{inside}}}" if inside else ""
