@@ -11,6 +11,7 @@ from metseg_trainer import training
 from metseg_trainer.augment import Augmentation
 from metseg_trainer.checkpoints import State, read_checkpoint, restore_state, state_of
 from metseg_trainer.choices import LossKind, OptimizerKind, Precision
+from metseg_trainer.devices import computing_in
 from metseg_trainer.learning import build_learner
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.own_recipes import OwnChoices, recipe_for_source
@@ -93,6 +94,15 @@ def test_a_frozen_encoder_leaves_the_decoder_alone_to_learn(tiny_recipe: tuple[R
     encoder = {id(variable) for variable in learner.network.get_layer("encoder").variables}
     assert learning
     assert not learning & encoder
+
+
+def test_float16_scales_its_loss_and_takes_its_place_in_the_schedule(tiny_recipe: tuple[Recipe, Places]) -> None:
+    recipe = tiny_recipe[0]
+    with computing_in(Precision.FLOAT16):
+        learner = build_learner(recipe, recipe.stages[0])
+    assert isinstance(learner.model.optimizer, keras.optimizers.LossScaleOptimizer)
+    learner.take_over(state_of(learner.model), 1, network_alone=False)
+    assert float(learner.model.optimizer.learning_rate) == pytest.approx(recipe.learning_rate)
 
 
 def test_a_stage_that_thaws_the_encoder_needs_a_rate_of_its_own(tiny_recipe: tuple[Recipe, Places]) -> None:

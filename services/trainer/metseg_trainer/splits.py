@@ -19,6 +19,9 @@ from metseg_trainer.datasets import Case
 
 VALIDATION_SHARE = 0.15
 GAP = 10
+PATIENT_SEED = 0
+"""Draws the patients that are kept for validation where no other seed is named."""
+
 RULE = (
     f"Within each class, ordered by number: the last {VALIDATION_SHARE:.0%} (rounded) are validation, "
     f"the {GAP} before them are dropped, the rest are training."

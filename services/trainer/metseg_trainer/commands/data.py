@@ -9,6 +9,7 @@ from metseg.card import NOT_STATED, Preprocessing
 from metseg.errors import RequestError
 from metseg_trainer.commands.speaking import say
 from metseg_trainer.datasets import LAYOUTS, Case, Target, choose_layout, find_cases
+from metseg_trainer.splits import PATIENT_SEED, draw_patients
 
 if TYPE_CHECKING:
     from metseg_trainer.recipes import Source
@@ -56,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of the patients to keep, drawn from each class alike (%(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the patients that are drawn (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=PATIENT_SEED, help="of the patients that are drawn (%(default)s)"
+    )
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="where to write the manifest")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help="prepared slices (%(default)s)"
@@ -102,7 +105,6 @@ def run(options: argparse.Namespace) -> None:
 
 def _source(options: argparse.Namespace, layout: str, cases: Sequence[Case]) -> "Source":
     from metseg_trainer.recipes import Source
-    from metseg_trainer.splits import draw_patients
 
     drawn = () if options.split else draw_patients(cases, options.validation_share, options.seed)
     return Source(
