@@ -4,6 +4,7 @@ All of it is in Redis and may be lost: whoever lives beats again, and the list i
 end a job is decided in the store alone (`JobStore.end_attempt`).
 """
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from typing import Final, cast
 
 from metseg.dispatch import WATCHED_KEY, connect, redis_errors
 from metseg.errors import QueueUnavailableError
+from metseg.jobs import is_job_id
 
 HOLDER_KEY: Final = "metseg:holder:{}"
 DUE_KEY: Final = "metseg:due"
@@ -116,8 +118,12 @@ class Holders:
         """The reports of lost attempts: job id, attempt and code."""
         with redis_errors():
             reports = cast(Mapping[bytes, bytes], self._redis.hgetall(LOST_KEY))
-        split = [(name.decode().rpartition("-"), code.decode()) for name, code in reports.items()]
-        return [(job_id, int(attempt), code) for (job_id, _, attempt), code in split]
+        split = [(*_text(name).rpartition("-"), _text(code)) for name, code in reports.items()]
+        return [
+            (job_id, int(attempt), code)
+            for job_id, _, attempt, code in split
+            if is_job_id(job_id) and re.fullmatch(r"[1-9]\d{0,5}", attempt)
+        ]
 
     def drop_report(self, job_id: str, attempt: int) -> None:
         """Forget a report of a lost attempt."""
@@ -133,7 +139,7 @@ class Holders:
     def unheld(self, waiting: Iterable[str]) -> list[str]:
         """The watched jobs, oldest first, that neither wait for a worker nor have anybody who beats for them."""
         with redis_errors():
-            watched = {name.decode() for name in cast(set[bytes], self._redis.smembers(WATCHED_KEY))}
+            watched = set(_ids(self._redis.smembers(WATCHED_KEY)))
             idle = sorted(watched.difference(waiting))
             beats = self._redis.mget([HOLDER_KEY.format(one) for one in idle]) if idle else []
         return [job_id for job_id, beat in zip(idle, cast(list[bytes | None], beats), strict=True) if beat is None]
@@ -158,12 +164,12 @@ class Holders:
         """Jobs whose time has come; at most `MOST_AT_ONCE`."""
         with redis_errors():
             found = self._redis.zrangebyscore(DUE_KEY, 0, time.time(), start=0, num=MOST_AT_ONCE)
-        return [name.decode() for name in cast(list[bytes], found)]
+        return _ids(found)
 
     def known(self) -> set[str]:
         """Every job that will be due some day."""
         with redis_errors():
-            return {name.decode() for name in cast(list[bytes], self._redis.zrange(DUE_KEY, 0, -1))}
+            return set(_ids(self._redis.zrange(DUE_KEY, 0, -1)))
 
     def begin_scan(self) -> bool:
         """Whether the store is to be looked through: every `SCAN_EVERY_S`, and once Redis has lost its data."""
@@ -186,3 +192,12 @@ class Holders:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _ids(found: object) -> list[str]:
+    """The job ids among what Redis answered; it may hold anything, if somebody else can write there."""
+    return [name for name in map(_text, cast(Iterable[bytes], found)) if is_job_id(name)]

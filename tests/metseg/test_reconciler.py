@@ -368,3 +368,13 @@ def test_a_reconciler_waits_for_redis_and_counts_anew(keep: Keep, server: RedisS
     server.start()
     keep.look_until(keep.waiting)
     assert keep.waiting() == [f"{job_id}-1"]
+
+
+def test_what_others_write_into_redis_does_not_stop_it(keep: Keep) -> None:
+    job_id = keep.accept()
+    keep.take()
+    keep.redis.sadd("metseg:watched", "../../etc", b"\xff", "")
+    keep.redis.zadd("metseg:due", {"x": 1, "jobs/..": 2})
+    keep.redis.hset("metseg:lost", mapping={"x-1": "y", f"{job_id}-x": "y", f"{job_id}--1": "y", b"\xff": b"\xff"})
+    keep.look_until(keep.waiting)
+    assert keep.waiting() == [f"{job_id}-1"]
