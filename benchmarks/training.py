@@ -24,8 +24,9 @@ from tqdm import tqdm
 from benchmarks.turns import Runner
 from metseg_trainer.augment import Frame
 from metseg_trainer.networks.presets import NETWORKS
-from metseg_trainer.recipes import HALF_HEAD, HEAD, RECIPES, Recipe
+from metseg_trainer.recipes import HALF_HEAD, HEAD, Recipe
 from metseg_trainer.shares import Share
+from metseg_trainer.shipped_recipes import RECIPES
 from metseg_trainer.sources import Places, load_pool
 
 ROOT = Path(__file__).parent.parent

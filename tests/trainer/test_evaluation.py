@@ -30,9 +30,9 @@ from metseg_trainer.metrics.sizes import BY_DIAMETER
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.operating_point import THRESHOLDS, ChosenPoints, choose_points, try_points
 from metseg_trainer.predictions import PredictionCache
-from metseg_trainer.recipes import SHIPPED
 from metseg_trainer.reports import read_report
 from metseg_trainer.scoring import SetFindings, by_size, headline, score_set
+from metseg_trainer.shipped_recipes import SHIPPED
 
 CASE = Case("scan", "scan", Path("scan"), Path("scan"))
 

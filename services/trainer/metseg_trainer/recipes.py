@@ -1,9 +1,7 @@
-"""How the shipped weights are made, as data: sources, stages and strengths."""
+"""How weights are made, as data: sources, stages and strengths."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from types import MappingProxyType
 
 from metseg.card import Preprocessing
 from metseg.errors import RequestError
@@ -203,74 +201,3 @@ HEAD = Frame(size=(192, 224))
 """A head at 1 mm with its ears at the edge; two thirds of the work of a whole slice."""
 
 HALF_HEAD = Frame(size=(96, 112), scale=0.5)
-
-CHENG = Share(slices=410)
-BTP = Share(slices=90, lesion_fraction=0.6)
-PHANTOM = Share(slices=300, lesion_fraction=0.65, lone=0.25)
-MOSTLY_HEALTHY = Share(slices=360, lesion_fraction=0.4, lone=0.25)
-FEWER = Share(slices=200, lesion_fraction=0.4, lone=0.25)
-
-SHIPPED = Recipe(
-    name="shipped",
-    network="attention_unet",
-    preset="small",
-    sources=(
-        Source(
-            "cheng",
-            "cheng_t1c_axial",
-            split="cheng",
-            validation=Share(slices=78),
-            terms=Terms(
-                "Cheng brain tumours: 2-D T1c slices of glioma, meningioma and pituitary tumour",
-                "CC BY 4.0",
-                "Jun Cheng, figshare, doi:10.6084/m9.figshare.1512427; Cheng et al., PLoS ONE 2015 and 2016. "
-                "518 axial slices, transposed to upright and resampled.",
-            ),
-        ),
-        Source(
-            "btp",
-            "btp_t1c_nifti",
-            validation_patients=("BTP-05", "BTP-06"),
-            validation=Share(slices=32, lesion_fraction=0.8),
-            terms=Terms(
-                "Brain-Tumor-Progression: T1c volumes of glioblastoma",
-                "CC BY 3.0",
-                "Schmainda and Prah, The Cancer Imaging Archive, doi:10.7937/K9/TCIA.2018.15quzvnb. "
-                "Six patients, two visits each, resampled.",
-            ),
-        ),
-        Source(
-            "phantom",
-            terms=Terms(
-                "metseg phantom: synthetic T1c-like heads with made-up lesions",
-                "Apache-2.0, anatomy under the ICBM 152 notice",
-                "Anatomy from the ICBM 152 nonlinear symmetric atlas 2009a, Copyright (C) 1993-2004 "
-                "Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill "
-                "University; Fonov et al. 2009 and 2011, Collins et al. 1999. Provided as is, without warranty.",
-            ),
-        ),
-    ),
-    stages=(
-        Stage(epochs=60, frame=HALF_HEAD, shares={"cheng": CHENG, "btp": BTP}),
-        Stage(epochs=10, frame=HALF_HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": PHANTOM}),
-        Stage(epochs=19, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": PHANTOM}),
-        Stage(epochs=29, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": MOSTLY_HEALTHY}),
-        Stage(epochs=2, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": FEWER}, fresh_rate=5e-4),
-    ),
-    augmentation=STRONG,
-    phantoms={
-        "train": PhantomSet(count=72, seed=1000),
-        "validation": PhantomSet(count=12, seed=9000),
-        "test": PhantomSet(count=24, seed=9100),
-    },
-)
-"""Lone slices come first, at half resolution; heads at full resolution come last.
-
-The weights that ship were made by these stages, in an hour and a half on two cores that had other work
-too, while the stages' lengths were still being settled. They differ from a new run in three things: the
-cosine was laid out for 8,300 to 11,500 steps in the earlier stages; the last stage, cut off after two of
-eleven epochs, was averaged half and half with the weights before it; and the synthetic scans came from
-an earlier state of the generator, so that equal seeds gave somewhat other scans. Their scores were
-measured on scans of the present one."""
-
-RECIPES: Mapping[str, Recipe] = MappingProxyType({SHIPPED.name: SHIPPED})

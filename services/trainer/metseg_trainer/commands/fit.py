@@ -11,10 +11,11 @@ from metseg_trainer.commands.places import add_places, find_places
 from metseg_trainer.commands.speaking import say
 from metseg_trainer.datasets import LAYOUTS, Target, choose_layout, find_cases
 from metseg_trainer.own_recipes import LESION_FRACTION, VALIDATION_SLICES, OwnChoices, recipe_for_source
-from metseg_trainer.recipes import RECIPES, Recipe, Source, Terms
+from metseg_trainer.recipes import Recipe, Source, Terms
 from metseg_trainer.run_folder import RunFolder
 from metseg_trainer.shares import Share
-from metseg_trainer.splits import draw_patients
+from metseg_trainer.shipped_recipes import RECIPES
+from metseg_trainer.splits import PATIENT_SEED, draw_patients
 
 SHORT = "train a network"
 
@@ -156,7 +157,7 @@ def _named_recipe(name: str) -> Recipe:
 def _own_recipe(options: argparse.Namespace) -> Recipe:
     layout = choose_layout(options.cases, options.layout)
     cases = find_cases(options.cases, layout=layout.name, target=options.target)
-    seed = Recipe.seed if options.seed is None else options.seed
+    seed = PATIENT_SEED if options.seed is None else options.seed
     kept = () if options.split else draw_patients(cases, options.validation_share, seed)
     watched = VALIDATION_SLICES if options.split or kept else 0
     source = Source(

@@ -9,8 +9,9 @@ from metseg_trainer.commands.places import find_places
 from metseg_trainer.commands.speaking import say
 from metseg_trainer.datasets import Case, find_cases
 from metseg_trainer.measuring import Subject, exported, kept_cases, trained
-from metseg_trainer.recipes import RECIPES, Recipe
+from metseg_trainer.recipes import Recipe
 from metseg_trainer.run_folder import RunFolder
+from metseg_trainer.shipped_recipes import RECIPES
 
 
 def open_exported(folder: Path, options: argparse.Namespace) -> tuple[Subject, Recipe]:

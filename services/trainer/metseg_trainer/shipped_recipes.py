@@ -1,0 +1,91 @@
+"""How the weights that ship are made."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from metseg_trainer.augment import Frame
+from metseg_trainer.recipes import HALF_HEAD, HEAD, STRONG, PhantomSet, Recipe, Source, Stage, Terms
+from metseg_trainer.shares import Share
+
+CHENG = Share(slices=410)
+BTP = Share(slices=90, lesion_fraction=0.6)
+PHANTOM = Share(slices=300, lesion_fraction=0.65, lone=0.25)
+MOSTLY_HEALTHY = Share(slices=360, lesion_fraction=0.4, lone=0.25)
+
+TIGHT_HEAD = Frame(size=(160, 192))
+"""A head at 1 mm whose edge may be cut off; half of the work of a whole slice."""
+
+LAST_CHENG = Share(slices=170)
+LAST_BTP = Share(slices=20, lesion_fraction=0.6)
+LAST_PHANTOM = Share(slices=210, lesion_fraction=0.7, lone=0.1)
+
+SHIPPED = Recipe(
+    name="shipped",
+    network="attention_unet",
+    preset="small",
+    sources=(
+        Source(
+            "cheng",
+            "cheng_t1c_axial",
+            split="cheng",
+            validation=Share(slices=78),
+            disease="meningioma, glioma, pituitary tumour",
+            terms=Terms(
+                "Cheng brain tumours: 2-D T1c slices of glioma, meningioma and pituitary tumour",
+                "CC BY 4.0",
+                "Jun Cheng, figshare, doi:10.6084/m9.figshare.1512427; Cheng et al., PLoS ONE 2015 and 2016. "
+                "518 axial slices, transposed to upright and resampled.",
+            ),
+        ),
+        Source(
+            "btp",
+            "btp_t1c_nifti",
+            validation_patients=("BTP-05", "BTP-06"),
+            validation=Share(slices=32, lesion_fraction=0.8),
+            disease="glioma",
+            terms=Terms(
+                "Brain-Tumor-Progression: T1c volumes of glioblastoma",
+                "CC BY 3.0",
+                "Schmainda and Prah, The Cancer Imaging Archive, doi:10.7937/K9/TCIA.2018.15quzvnb. "
+                "Six patients, two visits each, resampled.",
+            ),
+        ),
+        Source(
+            "phantom",
+            terms=Terms(
+                "metseg phantom: synthetic T1c-like heads with made-up lesions",
+                "Apache-2.0, anatomy under the ICBM 152 notice",
+                "Anatomy from the ICBM 152 nonlinear symmetric atlas 2009a, Copyright (C) 1993-2004 "
+                "Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill "
+                "University; Fonov et al. 2009 and 2011, Collins et al. 1999. Provided as is, without warranty.",
+            ),
+        ),
+    ),
+    stages=(
+        Stage(epochs=60, frame=HALF_HEAD, shares={"cheng": CHENG, "btp": BTP}),
+        Stage(epochs=10, frame=HALF_HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": PHANTOM}),
+        Stage(epochs=19, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": PHANTOM}),
+        Stage(epochs=29, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": MOSTLY_HEALTHY}),
+        Stage(
+            epochs=42,
+            frame=TIGHT_HEAD,
+            shares={"cheng": LAST_CHENG, "btp": LAST_BTP, "phantom": LAST_PHANTOM},
+            fresh_rate=6e-4,
+        ),
+    ),
+    augmentation=replace(STRONG, contrast=0.45),
+    phantoms={
+        "train": PhantomSet(count=144, seed=1000),
+        "validation": PhantomSet(count=12, seed=9000),
+        "test": PhantomSet(count=24, seed=9100),
+    },
+)
+"""Lone slices come first, at half resolution; heads at full resolution come last.
+
+The weights that ship were made by these stages, but not in one run. Up to the last stage, the cosine was laid out
+for 8,300 to 11,500 steps, and the synthetic scans came from an earlier state of the generator, so that equal seeds
+gave somewhat other scans. The last stage was run in two parts, of 24 epochs at 6e-4 and 18 at 4e-4, the first with
+fewer lone slices (130 of 400); between them the weights were averaged half and half with those before it."""
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({SHIPPED.name: SHIPPED})
