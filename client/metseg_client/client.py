@@ -88,6 +88,7 @@ class MetsegClient:
         model: str | None = None,
         threshold: float | None = None,
         spacing_mm: tuple[float, float] | None = None,
+        idempotency_key: str | None = None,
     ) -> Job:
         """Send a scan; it is read piece by piece, and its name is not sent.
 
@@ -96,6 +97,7 @@ class MetsegClient:
             model: name of a served model; None takes the API's default.
             threshold: probability above which a voxel is lesion, 0–1; None takes the model card's.
             spacing_mm: size of a pixel (across, down) in a picture; None where it is not known.
+            idempotency_key: a name for this upload; sent again under it, the scan is still one job.
         """
         fields: dict[str, str] = {}
         if model is not None:
@@ -107,7 +109,9 @@ class MetsegClient:
         timeout = httpx.Timeout(self._timeout_s, read=max(UPLOAD_ANSWER_S, self._timeout_s))
         with _opened(file) as stream:
             part = ("scan", stream, "application/octet-stream")
-            answer = self._send("POST", "/v1/jobs", data=fields, files={"file": part}, timeout=timeout)
+            headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+            files = {"file": part}
+            answer = self._send("POST", "/v1/jobs", data=fields, files=files, timeout=timeout, headers=headers)
         return parsed(answer, Job)
 
     def job(self, job_id: str) -> Job:

@@ -1,0 +1,172 @@
+"""The `metseg` command against a stand-in API on a real socket."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fake_api import FakeApi
+from phantoms import card
+
+from metseg.jobs import Failure
+from metseg_client.__main__ import Exit, main
+from metseg_client.errand import NOTE
+
+REPORT = {
+    "job_id": "JOB_ID", "created_at": "2026-11-23T10:00:00Z",
+    "model": {"name": "attention_unet", "version": 1, "digest": "0"}, "trained_on": [], "threshold": 0.5,
+    "source": {"kind": "nifti", "shape": [1, 1, 1], "spacing_mm": [1, 1, 1], "orientation": ["R", "A", "S"]},
+    "lesion_count": 0, "total_volume_mm3": 0, "lesions": [], "warnings": [], "timings_s": {}, "software": {},
+}  # fmt: skip
+FILES = {
+    "mask.nii.gz": ("application/gzip", b"mask" * 1000),
+    "report.json": ("application/json", json.dumps(REPORT).encode()),
+}
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    return FakeApi([card()], dict(FILES))
+
+
+@pytest.fixture(autouse=True)
+def url(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with api.serving() as url:
+        monkeypatch.setenv("METSEG_API_URL", url)
+        yield url
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    path = tmp_path / "Mueller^Anna.nii.gz"
+    path.write_bytes(b"scan")
+    return path
+
+
+def segment(scan: Path, *more: str) -> int:
+    return main(["segment", str(scan), "--out", str(scan.parent / "out"), *more])
+
+
+def test_a_scan_becomes_a_folder_of_results(
+    api: FakeApi, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.run_s = 0.6
+    assert segment(scan) == Exit.DONE
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*FILES, NOTE}
+    assert (tmp_path / "out" / "mask.nii.gz").read_bytes() == FILES["mask.nii.gz"][1]
+    told = capsys.readouterr()
+    assert told.out.startswith("0 lesions; results in ")
+    assert "running" in told.err
+    assert "%" in told.err
+    assert "Mueller" not in told.err + (tmp_path / "out" / NOTE).read_text()
+
+
+def test_the_same_again_sends_nothing_and_fetches_only_what_is_missing(
+    api: FakeApi, scan: Path, tmp_path: Path
+) -> None:
+    segment(scan)
+    (tmp_path / "out" / "mask.nii.gz").write_bytes(b"half")
+    api.requests.clear()
+    assert segment(scan) == Exit.DONE
+    assert ("POST", "/v1/jobs") not in api.requests
+    fetched = [path.rpartition("/")[2] for method, path in api.requests if "/result/" in path]
+    assert fetched == ["mask.nii.gz", "report.json"]  # the report to be told of, not to be kept
+    assert (tmp_path / "out" / "mask.nii.gz").read_bytes() == FILES["mask.nii.gz"][1]
+
+
+def test_a_wait_that_was_broken_off_goes_on_with_the_same_job(api: FakeApi, scan: Path) -> None:
+    api.run_s = 2.0
+    assert segment(scan, "--timeout-s", "0.3") == Exit.STILL_RUNNING
+    assert segment(scan) == Exit.DONE
+    assert len(api.jobs) == 1
+
+
+def test_an_upload_whose_answer_was_lost_is_repeated_under_its_key(
+    api: FakeApi, scan: Path, tmp_path: Path
+) -> None:
+    api.refusal = (503, "queue_unavailable", "The queue cannot be reached now.")
+    assert segment(scan) == Exit.TRY_LATER
+    key = json.loads((tmp_path / "out" / NOTE).read_text())["key"]
+    api.refusal = None
+    assert segment(scan) == Exit.DONE
+    assert json.loads((tmp_path / "out" / NOTE).read_text())["key"] == key
+
+
+def test_another_scan_another_option_and_a_failed_job_are_sent_anew(
+    api: FakeApi, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    segment(scan)
+    segment(scan, "--threshold", "0.4")
+    scan.write_bytes(b"another scan")
+    segment(scan, "--threshold", "0.4")
+    assert len(api.jobs) == 3
+    api.failure = Failure(code="input_damaged", message="The file breaks off.")
+    scan.write_bytes(b"damaged")
+    assert segment(scan) == segment(scan) == Exit.JOB_FAILED
+    assert len(api.jobs) == 5
+    assert "input_damaged: The file breaks off." in capsys.readouterr().err
+
+
+def test_a_deleted_job_is_sent_anew(api: FakeApi, scan: Path) -> None:
+    segment(scan)
+    for job in api.jobs.values():
+        job.deleted = True
+    assert segment(scan) == Exit.DONE
+    assert len(api.jobs) == 2
+
+
+def test_the_end_says_what_went_wrong(api: FakeApi, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.refusal = (422, "model_unknown", "There is no model of that name.")
+    assert segment(scan) == Exit.REFUSED
+    api.refusal = (429, "quota_exceeded", "100 jobs of this owner are under way.")
+    assert segment(scan) == Exit.TRY_LATER
+    assert main(["segment", str(scan.with_name("nothing")), "--out", str(scan.parent / "o")]) == Exit.REFUSED
+    monkeypatch.setenv("METSEG_API_URL", "http://127.0.0.1:9")
+    assert segment(scan) == Exit.TRY_LATER
+    monkeypatch.setenv("METSEG_API_URL", "ftp://x")
+    assert segment(scan) == Exit.REFUSED
+
+
+def test_an_interruption_says_that_the_job_goes_on(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_given: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("metseg_client.client.MetsegClient.wait", interrupt)
+    assert segment(scan) == Exit.INTERRUPTED
+    assert "the same command" in capsys.readouterr().err
+
+
+def test_jobs_and_models_are_listed(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    job_id = api.add_job(failure=Failure(code="input_damaged", message="The file breaks off."))
+    assert main(["jobs"]) == Exit.DONE
+    listed = capsys.readouterr().out.split()
+    assert listed[0] == job_id
+    assert listed[-3:] == ["failed", "attention_unet", "input_damaged"]
+    assert main(["models"]) == Exit.DONE
+    assert "ready, default" in capsys.readouterr().out
+
+
+def test_the_key_and_the_address_come_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str | None] = []
+    ask = httpx.Client.request
+
+    def note(self: httpx.Client, *given: object, **more: object) -> httpx.Response:
+        sent.append(self.headers.get("authorization"))
+        return ask(self, *given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(httpx.Client, "request", note)
+    monkeypatch.setenv("METSEG_API_KEY", "metseg_1_secret")
+    assert main(["models"]) == Exit.DONE
+    monkeypatch.setenv("METSEG_API_URL", "http://127.0.0.1:9")
+    assert main(["--api", url, "models"]) == Exit.DONE
+    assert sent == ["Bearer metseg_1_secret"] * 2
+
+
+@pytest.mark.parametrize("spacing", ["x", "1,2,3", ""])
+def test_a_wrong_command_line_ends_with_its_usage(scan: Path, spacing: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        segment(scan, "--spacing-mm", spacing)
+    assert caught.value.code == 2
