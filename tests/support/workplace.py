@@ -145,7 +145,7 @@ def workplace(folder: Path, redis: RedisServer) -> Iterator[Workplace]:
             tempfile.tempdir = before
 
 
-def wait_for(look: Callable[[], T], timeout_s: float = 30) -> T:
+def wait_for(look: Callable[[], T], timeout_s: float = 90) -> T:
     """What `look` gives as soon as it is true."""
     until = time.monotonic() + timeout_s
     while not (found := look()):
