@@ -76,6 +76,7 @@ class RunRecord:
         recipe: All choices, the seed among them.
         precision: What `auto` came to when the run began; a resumed run keeps it.
         data: By name of the source.
+        encoder_sha256: Of the file that the encoder's weights came from.
         starts: In order.
         epochs_done: Of the recipe's; those that early stopping left out count too.
         best_validation_dice: Of the last stage; None before its first validation.
@@ -87,6 +88,7 @@ class RunRecord:
     recipe: Recipe
     precision: Precision = Precision.AUTO
     data: dict[str, SourceRecord] = field(default_factory=dict)
+    encoder_sha256: str | None = None
     starts: tuple[Start, ...] = ()
     epochs_done: int | None = None
     best_validation_dice: float | None = None

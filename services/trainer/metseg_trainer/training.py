@@ -35,6 +35,7 @@ from metseg_trainer.run_record import (
 )
 from metseg_trainer.sources import Places, load_pool
 from metseg_trainer.tensorboard import write_events
+from metseg_trainer.weights import weights_digest
 
 ANY_HARDWARE = Hardware()
 
@@ -83,7 +84,14 @@ def _begin_record(recipe: Recipe, places: Places, folder: RunFolder, start: Star
         record = replace(before, starts=(*before.starts, start))
     else:
         check_sources(recipe.sources, places, recipe.preprocessing)
-        record = RunRecord(recipe, resolve_precision(recipe.precision), data, (start,))
+        encoder = Path(recipe.encoder_weights or "")
+        record = RunRecord(
+            recipe,
+            resolve_precision(recipe.precision),
+            data,
+            encoder_sha256=weights_digest(encoder) if encoder.is_file() else None,
+            starts=(start,),
+        )
     write_record(folder.about, record)
     return record
 
