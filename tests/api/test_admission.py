@@ -12,6 +12,7 @@ from api_service import ApiService, StatusServer, api_settings, problem, serving
 from following import end
 from redis_fixture import RedisServer
 
+from metseg.dispatch import connect, open_queue
 from metseg.waiting_line import Pace
 from metseg_api.admission import Admission, Limits
 from metseg_api.errors import QueueFullError
@@ -50,7 +51,8 @@ def test_a_full_queue_refuses_until_a_worker_took_one(limited: Limited) -> None:
         assert api.http.get("/readyz").json()["parts"]["queue"] == {"ready": False, "code": "queue_full"}
         assert len(api.jobs.ids()) == 2
         assert len(list(api.store.glob("jobs/*"))) == 2
-        api.app.state.backends.dispatcher._queue.remove(f"{first}-1")
+        with connect(api.settings.redis_url) as redis:
+            open_queue(redis).remove(f"{first}-1")
         assert api.submit().status_code == 202
 
 
