@@ -10,9 +10,8 @@ from typing import Annotated, cast
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
-from pydantic import ValidationError
 
-from metseg.errors import JobGoneError, JobNotFoundError, MetsegError
+from metseg.errors import MetsegError, StoreUnavailableError
 from metseg.jobs import Job
 from metseg_api.errors import TooManyFollowersError
 from metseg_api.views import JobReader, entity_tag
@@ -49,6 +48,7 @@ class Seen:
         Raises:
             JobNotFoundError: It is not there any more.
             JobGoneError: It was deleted.
+            StoreError: Its record is damaged.
         """
         if isinstance(self._look.found, Exception):
             raise self._look.found
@@ -137,10 +137,10 @@ class JobWatch:
             began = time.monotonic()
             try:
                 looks[job_id] = Look(began, self._reader.read(job_id))
-            except (JobGoneError, JobNotFoundError, ValidationError) as exc:
-                looks[job_id] = Look(began, exc)
-            except MetsegError as exc:  # the store is away: what was seen last stands
+            except StoreUnavailableError as exc:  # for a while: what was seen last stands
                 _log.warning("a followed job cannot be read", extra={"job_id": job_id, "code": exc.code})
+            except MetsegError as exc:  # it is gone, or its record is damaged
+                looks[job_id] = Look(began, exc)
         return looks
 
 
