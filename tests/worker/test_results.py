@@ -72,7 +72,7 @@ def test_a_nifti_job_leaves_every_artefact_with_its_digest(place: Workplace):
     assert final.attempt == 1
     assert final.started_at < final.finished_at
     assert {artefact.name for artefact in final.artefacts} == NIFTI_NAMES
-    assert set(place.names(job_id)) == NIFTI_NAMES | {"lease.json"}
+    assert set(place.names(job_id)) == NIFTI_NAMES | {"lease.json", "end.json"}
     assert all(len(artefact.sha256) == 64 and artefact.size_bytes > 0 for artefact in final.artefacts)
 
 
