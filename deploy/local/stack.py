@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final
@@ -136,7 +137,8 @@ def stop(settings: StackSettings, *, within_s: float = STOP_WITHIN_S) -> bool:
     psutil.wait_procs([supervisor] if supervisor is not None else members, timeout=within_s)
     _, left = psutil.wait_procs(members, timeout=LEFT_BEHIND_FOR_S)
     for process in left:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it ended just now
+            process.kill()
     psutil.wait_procs(left, timeout=within_s)
     _record_file(settings).unlink(missing_ok=True)
     return bool(members)

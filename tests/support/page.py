@@ -128,10 +128,12 @@ class MetsegPage:
         return [dict(zip(heads, row.locator("td").all_text_contents(), strict=False)) for row in rows]
 
     def pick_lesion(self, row: int) -> None:
-        """Tick a row of the lesion table."""
+        """Tick a row of the lesion table, and wait until its slice is shown."""
         box = self.browser_page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
         assert box is not None
         self.browser_page.mouse.click(box["x"] + 16, box["y"] + 35 * (row + 1) + 17)
+        image = self.browser_page.locator(".st-key-viewer img")
+        expect(image).to_have_attribute("alt", re.compile(rf"lesion.*\b{row + 1}\b"), timeout=REACT_S * 1000)
         self.settle()
 
     def download(self, label: str, folder: Path) -> Path:
