@@ -61,25 +61,22 @@ def hang_in_epoch(epoch: int, marker: Path) -> None:
 
 def main(wish: dict[str, Any]) -> None:
     """Train as wished, and leave the predictions of the best weights beside them."""
-    if wish.get("logical_devices"):
+    devices = wish.get("devices", 1)
+    if devices > 1:
         import tensorflow as tf
 
         cpu = tf.config.list_physical_devices("CPU")[0]
-        shares = [tf.config.LogicalDeviceConfiguration()] * wish["logical_devices"]
-        tf.config.set_logical_device_configuration(cpu, shares)
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    folder, data = RunFolder(Path(wish["run"])), Path(wish["data"])
     if "hang_in_epoch" in wish:
-        hang_in_epoch(wish["hang_in_epoch"], Path(wish["run"]) / "hanging")
-    base = Path(wish["data"])
+        hang_in_epoch(wish["hang_in_epoch"], folder.path / "hanging")
     recipe = replace(tiny_recipe(wish["network"], wish["epochs"]), **wish.get("changes", {}))
-    for devices in wish.get("devices", [1]):
-        folder = RunFolder(Path(wish["run"]) / (f"on_{devices}" if "devices" in wish else ""))
-        places = Places(base, base / "phantoms", base / "splits", folder.path / "cache")
-        hardware = Hardware(devices)
-        training.fit(recipe, places, folder, resume=wish.get("resume", False), hardware=hardware)
-        network = build_network(recipe.network, recipe.preset, FRAME.size)
-        network.load_weights(folder.best)
-        found = keras.ops.convert_to_numpy(network(slices(), training=False))
-        np.save(folder.path / "predicted.npy", found)
+    places = Places(data, data / "phantoms", data / "splits", folder.path / "cache")
+    training.fit(recipe, places, folder, resume=wish.get("resume", False), hardware=Hardware(devices))
+    network = build_network(recipe.network, recipe.preset, FRAME.size)
+    network.load_weights(folder.best)
+    found = keras.ops.convert_to_numpy(network(slices(), training=False))
+    np.save(folder.path / "predicted.npy", found)
 
 
 if __name__ == "__main__":
