@@ -60,8 +60,7 @@ def freeze_horse(stack: FaultStack, rng: Random) -> None:
     """Its worker is frozen with it, as on a machine that is suspended; both go on when nobody expects it."""
     if (found := busy(stack, rng)) is None:
         return
-    name, horse = found
-    frozen = [psutil.Process(horse.ppid()), *stack.members(name)]
+    frozen = stack.whole(found[0])
     for process in frozen:
         freeze(process)
     time.sleep(FROZEN_S)

@@ -99,6 +99,12 @@ class FaultStack:
             return self._process(name).children(recursive=True)
         return []
 
+    def whole(self, name: str) -> list[psutil.Process]:
+        """A service and all that it has started."""
+        with suppress(psutil.NoSuchProcess):
+            return [self._process(name), *self.members(name)]
+        return []
+
     def lose_redis_data(self) -> None:
         """Erase what Redis keeps on disk; it must not run."""
         shutil.rmtree(self.folder / "redis", ignore_errors=True)
