@@ -155,6 +155,20 @@ def test_screening_finds_more_at_the_same_smallest_lesion_and_keeps_to_its_limit
     assert "scans" in screening.measured_on
 
 
+def test_planning_keeps_to_the_same_limit_so_that_screening_never_finds_less() -> None:
+    truth = np.zeros((100, 60, 20), np.uint16)
+    for number in range(1, 7):
+        truth[_ball(truth.shape, (15 * number - 5, 10, 10), 4)] = number
+    probability = np.where(truth == 1, 0.95, 0.3 * (truth > 1))
+    for x in (10, 25, 40):
+        probability[_ball(truth.shape, (x, 40, 10), 4)] = 0.3
+    screening, planning = choose_points({"scans": [try_points(_seen(truth, probability))]}).measured
+    assert planning.false_lesions_per_scan == 0
+    assert screening.sensitivity is not None
+    assert planning.sensitivity is not None
+    assert screening.sensitivity >= planning.sensitivity
+
+
 def test_pictures_and_volumes_of_one_set_each_have_their_smallest_lesion(
     two_balls: tuple[np.ndarray, np.ndarray],
 ) -> None:
