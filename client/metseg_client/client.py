@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import httpx
 
-from metseg.jobs import Artefact, Job, Report
+from metseg.jobs import Artefact, Job
+from metseg.report import Report
 from metseg_client.errors import AnswerError, ApiError, ApiUnreachableError, DownloadError, WaitTimeoutError
 from metseg_client.models import JobPage, Manifest, ModelList, ServedModel
 from metseg_client.problems import parsed, problem

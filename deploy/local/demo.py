@@ -12,7 +12,8 @@ from deploy.local.ports import PortError
 from deploy.local.settings import ROOT, StackSettings, merged_environment
 from deploy.local.stack import StackError, StackRecord, log_tail, start, stop
 from metseg.errors import SettingsError
-from metseg.jobs import Job, JobState, Lesion
+from metseg.jobs import Job, JobState
+from metseg.report import Lesion
 from metseg_client import ClientError, MetsegClient
 
 SAMPLE = ROOT / "samples" / "phantom_demo.nii.gz"

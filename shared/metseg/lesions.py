@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
-from metseg.jobs import Lesion
+from metseg.report import Lesion
 from metseg.volume import Volume
 
 

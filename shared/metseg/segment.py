@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from metseg.card import ModelCard
 from metseg.errors import ServingContractError
-from metseg.jobs import Lesion, Stage
+from metseg.jobs import Stage
 from metseg.lesions import LesionRules, find_lesions
 from metseg.prepare import prepare
+from metseg.report import Lesion
 from metseg.scan import Scan
 from metseg.volume import Volume
 

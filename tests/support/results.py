@@ -9,10 +9,11 @@ import numpy as np
 from fake_api import Files
 from numpy.typing import NDArray
 
-from metseg.jobs import Lesion, ModelRef, Report, SourceInfo
+from metseg.jobs import ModelRef
 from metseg.lesions import LesionRules, find_lesions
 from metseg.nifti import write_nifti
 from metseg.picture import write_picture
+from metseg.report import Lesion, Report, SourceInfo
 from metseg.volume import Volume
 
 SHAPE = (120, 144, 60)

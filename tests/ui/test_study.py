@@ -10,8 +10,8 @@ from phantoms import ORIENTATIONS, affine_of, card, centred, distances_mm
 from results import Made, picture_result, volume_result
 
 from metseg.errors import GeometryError
-from metseg.jobs import Lesion
 from metseg.lesions import LesionRules, find_lesions
+from metseg.report import Lesion
 from metseg.scan import Scan, ScanKind
 from metseg.volume import Volume
 from metseg_client import MetsegClient

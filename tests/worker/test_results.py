@@ -12,7 +12,8 @@ from phantoms import card
 from PIL import Image
 from workplace import Workplace
 
-from metseg.jobs import JobState, Report
+from metseg.jobs import JobState
+from metseg.report import Report
 from metseg_worker.artefacts import COLUMNS
 from metseg_worker.report import warnings_of
 

@@ -4,7 +4,8 @@ from functools import partial
 
 import streamlit as st
 
-from metseg.jobs import Artefact, Job, Report
+from metseg.jobs import Artefact, Job
+from metseg.report import Report
 from metseg_client import MetsegClient
 from metseg_ui.deletion import show_delete
 from metseg_ui.study import Study, fetch_study

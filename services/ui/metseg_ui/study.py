@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metseg.errors import GeometryError
-from metseg.jobs import Lesion, Report
 from metseg.lesions import LesionRules, find_lesions
+from metseg.report import Lesion, Report
 from metseg.scan import Scan, read_scan
 from metseg.volume import Volume
 from metseg_client import MetsegClient

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from metseg.jobs import Lesion, Report
+from metseg.report import Lesion, Report
 from metseg_ui.drawing import Look, MaskStyle, draw
 from metseg_ui.planes import Plane
 from metseg_ui.study import Study, Window

@@ -5,7 +5,8 @@ from typing import Any
 
 from metseg.card import MeasuredPoint, ModelCard, Score
 from metseg.errors import MetsegError
-from metseg.jobs import Job, Lesion, Progress, Report, Stage
+from metseg.jobs import Job, Progress, Stage
+from metseg.report import Lesion, Report
 from metseg.scan import ScanKind
 from metseg_client import ClientError
 from metseg_ui.planes import Plane

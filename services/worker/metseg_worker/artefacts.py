@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from metseg.jobs import Lesion
 from metseg.nifti import write_nifti
 from metseg.picture import write_picture
+from metseg.report import Lesion
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 

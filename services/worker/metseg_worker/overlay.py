@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from metseg.jobs import Report
+from metseg.report import Report
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 from metseg_worker.tiles import Tile, View, choose_slices, corner_points, outline

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from metseg.card import ModelCard
-from metseg.jobs import JobRecord, Report, SourceInfo
+from metseg.jobs import JobRecord
+from metseg.report import Report, SourceInfo
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from metseg.card import CARD_SCHEMA_VERSION
 from metseg.errors import MetsegError
-from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, Final, JobRecord, Report
+from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, Final, JobRecord
+from metseg.report import Report
 from metseg_api.backends import BackendsOf
 from metseg_api.problems import RETRY_AFTER_S
 

@@ -1,0 +1,78 @@
+"""What the report of a result holds: the lesions with their measures, and all that is needed to understand them.
+
+The schema is stored as `report.json`; it only ever grows. Coordinates are RAS+ millimetres.
+"""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from metseg.jobs import RESEARCH_USE_ONLY, ModelRef, Schema
+
+Point = tuple[float, float, float]
+Pixel = tuple[float, float]
+
+
+class Lesion(Schema):
+    """One connected lesion, measured on the source grid.
+
+    In-plane means in the slice nearest to axial in which the longest diameter lies. A picture fills the pixel
+    fields; without known spacing every millimetre field is None, and a picture never has a volume or a place.
+
+    Attributes:
+        label: Its number in `lesions.nii.gz`; 1 is the largest.
+        voxels: Voxels (pixels) that belong to it.
+        longest_diameter_mm: Longest in-plane distance across it.
+        perpendicular_diameter_mm: Longest extent at right angles to that, in the same slice.
+        centroid_ras_mm: Mean position of its voxels.
+        centroid_px: The same for a picture: column and row.
+        mean_probability: Mean over its voxels, 0…1.
+        slice_axis, slice_index: Where the longest diameter is seen: index along that axis of the source array.
+    """
+
+    label: int = Field(ge=1)
+    voxels: int = Field(ge=1)
+    volume_mm3: float | None = None
+    area_mm2: float | None = None
+    area_px: int | None = None
+    longest_diameter_mm: float | None = None
+    perpendicular_diameter_mm: float | None = None
+    longest_diameter_px: float | None = None
+    perpendicular_diameter_px: float | None = None
+    centroid_ras_mm: tuple[float, float, float] | None = None
+    centroid_px: tuple[float, float] | None = None
+    mean_probability: float = Field(ge=0, le=1)
+    slice_axis: int = Field(ge=0, le=2)
+    slice_index: int = Field(ge=0)
+
+
+class SourceInfo(Schema):
+    """The grid that came in and that the result lies on; `orientation` holds axis codes such as L, P, S."""
+
+    kind: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float] | None
+    orientation: tuple[str, str, str]
+
+
+class Report(Schema):
+    """`report.json`: the measurements with all that is needed to understand them.
+
+    `disease_notice` is `ModelCard.disease_notice`, empty in reports of before it was there.
+    """
+
+    schema_version: Literal[1] = 1
+    research_use: str = RESEARCH_USE_ONLY
+    job_id: str
+    created_at: AwareDatetime
+    model: ModelRef
+    trained_on: list[str]
+    disease_notice: str = ""
+    threshold: float
+    source: SourceInfo
+    lesion_count: int = Field(ge=0)
+    total_volume_mm3: float | None
+    lesions: list[Lesion]
+    warnings: list[str]
+    timings_s: dict[str, float]
+    software: dict[str, str]
