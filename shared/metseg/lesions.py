@@ -6,8 +6,8 @@ from typing import Any
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 
+from metseg.diameters import Diameters, Line, in_plane_diameters
 from metseg.report import Lesion
 from metseg.volume import Volume
 
@@ -29,13 +29,24 @@ class LesionRules:
     has_spacing: bool = True
 
 
-@dataclass(frozen=True)
-class Diameters:
-    """Longest distance across one slice of a lesion, and the longest extent at right angles to it, in mm."""
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A lesion that is to be measured.
 
-    longest: float
-    perpendicular: float
-    slice_index: int
+    Attributes:
+        label: Its number.
+        box: The part of the grid that it fills.
+        inside: (x, y, z) of that part, true inside of the lesion.
+    """
+
+    label: int
+    box: tuple[slice, slice, slice]
+    inside: NDArray[np.bool_]
+
+    @property
+    def corner(self) -> NDArray[np.intp]:
+        """Voxel indices of the box's first voxel."""
+        return np.array([part.start for part in self.box])
 
 
 def find_lesions(
@@ -45,7 +56,7 @@ def find_lesions(
 
     Args:
         mask: (x, y, z) of 0 and 1; voxels that touch by a corner belong together (26 neighbours).
-        probability: (x, y, z) on the same grid, for each lesion's mean.
+        probability: (x, y, z) on the same grid, for each lesion's mean and highest.
         rules: The smallest lesion and the units.
 
     Returns:
@@ -56,93 +67,26 @@ def find_lesions(
     lesions = []
     for label in range(1, int(labels.max()) + 1):
         box = boxes[label]
-        lesions.append(_measure(label, labels[box] == label, box, mask, probability, rules))
+        lesions.append(_measure(Found(label, box, labels[box] == label), mask, probability, rules))
     return lesions, labels
 
 
 def label_lesions(mask: Volume, rules: LesionRules) -> NDArray[np.uint16]:
-    """Number the connected parts of a binary mask that are large enough, largest first; 0 is everything else."""
+    """Number the connected parts of a binary mask that are large enough; 0 is everything else.
+
+    The largest is 1. Equal ones go from right to left, then from back to front, then from feet to head, so that
+    the numbers do not depend on the order in which the scan is stored.
+    """
     components, count = cc3d.connected_components(mask.array.astype(np.uint8), connectivity=26, return_N=True)
-    sizes = np.bincount(components.reshape(-1), minlength=count + 1)
+    about = cc3d.statistics(components)
+    sizes, middles = about["voxel_counts"][1:], mask.world(about["centroids"][1:])
     smallest = rules.min_px if rules.is_picture else rules.min_mm3 / mask.voxel_mm3
-    order = [c for c in np.argsort(-sizes[1:], kind="stable") + 1 if sizes[c] >= smallest]
+    right, front, head = np.round(middles, 3).T
+    order = np.lexsort((head, front, -right, -sizes.astype(np.int64)))
+    order = order[sizes[order] >= smallest] + 1
     numbers = np.zeros(count + 1, np.uint16)
     numbers[order] = np.arange(1, len(order) + 1)
     return np.asarray(numbers[components])
-
-
-def in_plane_diameters(inside: NDArray[np.bool_], affine: NDArray[np.float64], slice_axis: int) -> Diameters:
-    """Measure a lesion in the slice in which it is longest.
-
-    Distances run between the points where the outline crosses from voxel to voxel (half a voxel beyond the outer
-    centres), so a single voxel is as long as its spacing.
-
-    Args:
-        inside: (x, y, z), true inside of the lesion.
-        affine: (4, 4) of that array.
-        slice_axis: The axis across the slices.
-    """
-    axes = [axis for axis in range(3) if axis != slice_axis]
-    edges = affine[:3, axes]
-    slices = np.moveaxis(inside, slice_axis, 0)
-    best = Diameters(0.0, 0.0, 0)
-    for index in np.flatnonzero(slices.any(axis=(1, 2))):
-        outline = _outline(slices[index]) @ edges.T
-        corners = outline[_hull(slices[index])]
-        apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
-        if apart.max() > best.longest + 1e-9:
-            a, b = np.unravel_index(apart.argmax(), apart.shape)
-            along = (corners[b] - corners[a]) / apart.max()
-            across = _extent_across(outline, along, edges)
-            best = Diameters(float(apart.max()), across, int(index))
-    return best
-
-
-def _measure(
-    label: int,
-    inside: NDArray[np.bool_],
-    box: tuple[slice, slice, slice],
-    mask: Volume,
-    probability: NDArray[np.float32],
-    rules: LesionRules,
-) -> Lesion:
-    slice_axis = slice_axis_of(mask)
-    diameters = in_plane_diameters(inside, mask.affine, slice_axis)
-    corner = np.array([part.start for part in box])
-    centre = (np.argwhere(inside).mean(axis=0) + corner)[None]
-    voxels = int(inside.sum())
-    fields: dict[str, Any] = {}
-    if not rules.is_picture:
-        fields["volume_mm3"] = voxels * mask.voxel_mm3
-        fields["centroid_ras_mm"] = tuple(mask.world(centre)[0].tolist())
-    else:
-        fields |= _picture_fields(inside, centre[0], mask, rules)
-    if rules.has_spacing:
-        fields["longest_diameter_mm"] = diameters.longest
-        fields["perpendicular_diameter_mm"] = diameters.perpendicular
-    return Lesion(
-        label=label,
-        voxels=voxels,
-        mean_probability=float(np.clip(probability[box][inside].mean(dtype=np.float64), 0, 1)),
-        slice_axis=slice_axis,
-        slice_index=diameters.slice_index + int(corner[slice_axis]),
-        **fields,
-    )
-
-
-def _picture_fields(
-    inside: NDArray[np.bool_], centre: NDArray[np.float64], mask: Volume, rules: LesionRules
-) -> dict[str, Any]:
-    in_pixels = in_plane_diameters(inside, np.eye(4), 2)
-    area = int(inside.sum())
-    x_mm, y_mm, _ = mask.spacing_mm
-    return {
-        "area_px": area,
-        "area_mm2": area * x_mm * y_mm if rules.has_spacing else None,
-        "longest_diameter_px": in_pixels.longest,
-        "perpendicular_diameter_px": in_pixels.perpendicular,
-        "centroid_px": (float(centre[0]), float(centre[1])),
-    }
 
 
 def slice_axis_of(volume: Volume) -> int:
@@ -150,30 +94,63 @@ def slice_axis_of(volume: Volume) -> int:
     return next(axis for axis, code in enumerate(volume.orientation) if code in "SI")
 
 
-def _outline(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Midpoints between each voxel of a slice and its neighbours outside, `(n, 2)` in voxel indices."""
-    padded = np.pad(inside, 1).astype(np.int8)
-    points = []
-    for axis, half in ((0, (0.5, 0.0)), (1, (0.0, 0.5))):
-        crossings = np.argwhere(np.diff(padded, axis=axis) != 0)
-        points.append(crossings - 1 + np.array(half))
-    return np.concatenate(points)
+def _measure(found: Found, mask: Volume, probability: NDArray[np.float32], rules: LesionRules) -> Lesion:
+    slice_axis = slice_axis_of(mask)
+    others = tuple(axis for axis in range(3) if axis != slice_axis)
+    diameters = in_plane_diameters(found.inside, mask.affine, slice_axis)
+    seen = probability[found.box][found.inside]
+    fields = _picture_fields(found, mask, rules) if rules.is_picture else _volume_fields(found, mask, diameters)
+    if rules.has_spacing:
+        fields["longest_diameter_mm"] = diameters.longest.length
+        fields["perpendicular_diameter_mm"] = diameters.perpendicular.length
+    return Lesion(
+        label=found.label,
+        voxels=len(seen),
+        mean_probability=float(np.clip(seen.mean(dtype=np.float64), 0, 1)),
+        max_probability=float(np.clip(seen.max(), 0, 1)),
+        slice_axis=slice_axis,
+        slice_index=diameters.slice_index + int(found.corner[slice_axis]),
+        slices_spanned=int(found.inside.any(axis=others).sum()),
+        **fields,
+    )
 
 
-def _hull(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Indices of the outline's points that lie on its convex hull; an affine map keeps them the same."""
-    return np.asarray(ConvexHull(_outline(inside)).vertices)
+def _volume_fields(found: Found, mask: Volume, diameters: Diameters) -> dict[str, Any]:
+    volume_mm3 = float(found.inside.sum() * mask.voxel_mm3)
+    return {
+        "volume_mm3": volume_mm3,
+        "equivalent_sphere_mm": float(np.cbrt(6 * volume_mm3 / np.pi)),
+        "centroid_ras_mm": tuple(mask.world(_centre(found))[0].tolist()),
+        "longest_diameter_ends_ras_mm": _ends(mask.world(_points(diameters.longest) + found.corner)),
+        "perpendicular_diameter_ends_ras_mm": _ends(mask.world(_points(diameters.perpendicular) + found.corner)),
+    }
 
 
-def _extent_across(outline: NDArray[np.float64], along: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
-    """Longest extent at right angles to `along`, measured in strips as wide as a voxel."""
-    normal = np.cross(edges[:, 0], edges[:, 1])
-    sideways = np.cross(normal / np.linalg.norm(normal), along)
-    width = float(np.linalg.norm(edges, axis=0).max())
-    position, offset = outline @ along, outline @ sideways
-    strip = np.floor((position - position.min()) / width).astype(int)
-    highest = np.full(strip.max() + 1, -np.inf)
-    lowest = np.full(strip.max() + 1, np.inf)
-    np.maximum.at(highest, strip, offset)
-    np.minimum.at(lowest, strip, offset)
-    return float((highest - lowest).max())
+def _picture_fields(found: Found, mask: Volume, rules: LesionRules) -> dict[str, Any]:
+    in_pixels = in_plane_diameters(found.inside, np.eye(4), 2)
+    ((column, row, _),) = _centre(found).tolist()
+    area = int(found.inside.sum())
+    x_mm, y_mm, _ = mask.spacing_mm
+    return {
+        "area_px": area,
+        "area_mm2": area * x_mm * y_mm if rules.has_spacing else None,
+        "longest_diameter_px": in_pixels.longest.length,
+        "perpendicular_diameter_px": in_pixels.perpendicular.length,
+        "centroid_px": (column, row),
+        "longest_diameter_ends_px": _ends((_points(in_pixels.longest) + found.corner)[:, :2]),
+        "perpendicular_diameter_ends_px": _ends((_points(in_pixels.perpendicular) + found.corner)[:, :2]),
+    }
+
+
+def _centre(found: Found) -> NDArray[np.float64]:
+    """Mean of its voxel indices, (1, 3)."""
+    return np.asarray(np.argwhere(found.inside).mean(axis=0) + found.corner)[None]
+
+
+def _points(line: Line) -> NDArray[np.float64]:
+    return np.array((line.start, line.end))
+
+
+def _ends(points: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    start, end = points.tolist()
+    return tuple(start), tuple(end)

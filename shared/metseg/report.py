@@ -22,12 +22,18 @@ class Lesion(Schema):
     Attributes:
         label: Its number in `lesions.nii.gz`; 1 is the largest.
         voxels: Voxels (pixels) that belong to it.
-        longest_diameter_mm: Longest in-plane distance across it.
-        perpendicular_diameter_mm: Longest extent at right angles to that, in the same slice.
+        equivalent_sphere_mm: Diameter of the ball of the same volume.
+        longest_diameter_mm: Longest in-plane distance across it (`metseg.diameters`).
+        perpendicular_diameter_mm: Longest chord at right angles to that, in the same slice.
+        longest_diameter_ends_ras_mm, perpendicular_diameter_ends_ras_mm: Where those lines begin and end.
+        longest_diameter_ends_px, perpendicular_diameter_ends_px: The same for a picture's lines in pixels.
         centroid_ras_mm: Mean position of its voxels.
         centroid_px: The same for a picture: column and row.
-        mean_probability: Mean over its voxels, 0…1.
+        mean_probability, max_probability: Mean and highest over its voxels, 0…1.
         slice_axis, slice_index: Where the longest diameter is seen: index along that axis of the source array.
+        slices_spanned: Slices across that axis that show it.
+
+    What is None by default was not yet measured in reports of before.
     """
 
     label: int = Field(ge=1)
@@ -41,9 +47,16 @@ class Lesion(Schema):
     perpendicular_diameter_px: float | None = None
     centroid_ras_mm: tuple[float, float, float] | None = None
     centroid_px: tuple[float, float] | None = None
+    equivalent_sphere_mm: float | None = None
+    longest_diameter_ends_ras_mm: tuple[Point, Point] | None = None
+    perpendicular_diameter_ends_ras_mm: tuple[Point, Point] | None = None
+    longest_diameter_ends_px: tuple[Pixel, Pixel] | None = None
+    perpendicular_diameter_ends_px: tuple[Pixel, Pixel] | None = None
     mean_probability: float = Field(ge=0, le=1)
+    max_probability: float | None = Field(default=None, ge=0, le=1)
     slice_axis: int = Field(ge=0, le=2)
     slice_index: int = Field(ge=0)
+    slices_spanned: int | None = Field(default=None, ge=1)
 
 
 class SourceInfo(Schema):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from phantoms import affine_of, distances_mm
+from phantoms import ORIENTATIONS, affine_of, centred, distances_mm
 from scipy import ndimage
 
 from metseg.lesions import LesionRules, find_lesions
@@ -113,3 +113,34 @@ def test_a_picture_with_spacing_has_both_and_still_no_volume():
     assert lesion.area_mm2 == pytest.approx(10)
     assert lesion.longest_diameter_mm == pytest.approx(lesion.longest_diameter_px / 2)
     assert lesion.volume_mm3 is None
+
+
+def test_what_is_known_of_a_lesion_beside_its_size():
+    array = np.zeros((9, 9, 9))
+    array[3:6, 3:6, 2:7] = 1
+    volume = Volume(array.astype(np.uint8), np.diag((1, 1, 2, 1)))
+    probability = array.astype(np.float32) * 0.6
+    probability[4, 4, 4] = 0.9
+    (lesion,), _ = find_lesions(volume, probability, ALL)
+    assert lesion.max_probability == pytest.approx(0.9)
+    assert lesion.slices_spanned == 5
+    assert lesion.equivalent_sphere_mm == pytest.approx((6 * 90 / np.pi) ** (1 / 3))
+    assert {point[2] for point in lesion.longest_diameter_ends_ras_mm} == {2.0 * lesion.slice_index}
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS[::7], ids="".join)
+def test_equal_lesions_have_the_same_numbers_however_the_scan_is_stored(codes):
+    ras = np.zeros((20, 20, 20), np.uint8)
+    for x, y, z in ((3, 3, 3), (15, 3, 3), (15, 15, 3), (15, 3, 15)):
+        ras[x : x + 2, y : y + 2, z : z + 2] = 1
+    volume = Volume(ras, np.diag((1.0, 1.0, 1.0, 1.0)))
+    order = [next(i for i, pair in enumerate(("RL", "AP", "SI")) if code in pair) for code in codes]
+    flips = [-1 if code in "LPI" else 1 for code in codes]
+    stored = ras.transpose(order)[tuple(slice(None, None, flip) for flip in flips)]
+    turned = Volume(stored, centred(affine_of(codes, (1.0, 1.0, 1.0)), stored.shape, np.full(3, 9.5)))
+    first, again = (
+        [lesion.centroid_ras_mm for lesion in find_lesions(one, one.array.astype(np.float32), ALL)[0]]
+        for one in (volume, turned)
+    )
+    np.testing.assert_allclose(first, again)
+    assert first == [(15.5, 3.5, 3.5), (15.5, 3.5, 15.5), (15.5, 15.5, 3.5), (3.5, 3.5, 3.5)]

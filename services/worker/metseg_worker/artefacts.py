@@ -18,11 +18,11 @@ CSV_TYPE: Final = "text/csv"
 JSON_TYPE: Final = "application/json"
 
 COLUMNS: Final = (
-    *("label", "voxels", "volume_mm3", "area_mm2", "area_px"),
+    *("label", "voxels", "volume_mm3", "equivalent_sphere_mm", "area_mm2", "area_px"),
     *("longest_diameter_mm", "perpendicular_diameter_mm"),
     *("longest_diameter_px", "perpendicular_diameter_px"),
     *("centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm", "centroid_column_px", "centroid_row_px"),
-    *("mean_probability", "slice_axis", "slice_index"),
+    *("mean_probability", "max_probability", "slice_axis", "slice_index", "slices_spanned"),
 )
 """Columns of `lesions.csv`, the same for every input; a figure that does not apply is left empty."""
 
@@ -76,7 +76,7 @@ def _row(lesion: Lesion) -> dict[str, str]:
     column, row = values.pop("centroid_px") or (None, None)
     values |= {"centroid_x_ras_mm": x, "centroid_y_ras_mm": y, "centroid_z_ras_mm": z}
     values |= {"centroid_column_px": column, "centroid_row_px": row}
-    return {name: _cell(value) for name, value in values.items()}
+    return {name: _cell(values[name]) for name in COLUMNS}
 
 
 def _cell(value: float | None) -> str:
