@@ -3,6 +3,7 @@
 The schema is stored as `report.json`; it only ever grows. Coordinates are RAS+ millimetres.
 """
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
@@ -68,10 +69,79 @@ class SourceInfo(Schema):
     orientation: tuple[str, str, str]
 
 
+class RanoRule(StrEnum):
+    """The rules of RANO-BM by name; `RanoBm.rules` holds their sentences."""
+
+    VOLUME = "volume"
+    SPACING = "spacing_at_most_5_mm"
+    LONGEST = "longest_at_least_10_mm"
+    PERPENDICULAR = "perpendicular_at_least_5_mm"
+    SLICES = "two_slices_or_more"
+    MEASURABLE = "measurable"
+    TARGETS = "up_to_five_targets"
+    SUM = "sum_of_longest_diameters"
+
+
+class RanoPlane(Schema):
+    """Where diameters are measured: slices across an axis of the source array.
+
+    Attributes:
+        slice_axis: That axis, the one nearest to feet–head.
+        tilt_degrees: Angle between these slices and the axial plane.
+        pixel_spacing_mm: Steps along the two axes within a slice.
+        slice_spacing_mm: Distance between the middles of two slices.
+    """
+
+    slice_axis: int = Field(ge=0, le=2)
+    tilt_degrees: float = Field(ge=0, le=90)
+    pixel_spacing_mm: tuple[float, float]
+    slice_spacing_mm: float
+
+
+class RanoVerdict(Schema):
+    """What RANO-BM says of a lesion: `decided_by` is the first rule that it does not keep, else `measurable`."""
+
+    label: int = Field(ge=1)
+    measurable: bool
+    target: bool
+    decided_by: RanoRule
+
+
+class RanoBm(Schema):
+    """The lesions of one scan by RANO-BM (`metseg.rano_bm`).
+
+    Attributes:
+        reference: Where the rules come from.
+        applies: Whether anything of this scan may be measured by them.
+        decided_by: The rule on which that rests.
+        plane: Where it was measured; None for a picture.
+        rules: The sentence of each rule.
+        not_judged: What RANO-BM asks for and was not looked at.
+        lesions: A verdict on each lesion.
+        targets: Numbers of the target lesions, the longest first.
+        measurable_count: Measurable lesions, targets and others.
+        sum_of_longest_diameters_mm: Over the targets; 0 without one.
+        target_volume_mm3: Volume of the targets; that of all lesions is `Report.total_volume_mm3`.
+    """
+
+    reference: str
+    applies: bool
+    decided_by: RanoRule
+    plane: RanoPlane | None
+    rules: dict[RanoRule, str]
+    not_judged: list[str] = []
+    lesions: list[RanoVerdict] = []
+    targets: list[int] = []
+    measurable_count: int | None = None
+    sum_of_longest_diameters_mm: float | None = None
+    target_volume_mm3: float | None = None
+
+
 class Report(Schema):
     """`report.json`: the measurements with all that is needed to understand them.
 
-    `disease_notice` is `ModelCard.disease_notice`, empty in reports of before it was there.
+    `disease_notice` is `ModelCard.disease_notice`. It is empty, and `rano_bm` is None, in reports of before they
+    were there.
     """
 
     schema_version: Literal[1] = 1
@@ -86,6 +156,7 @@ class Report(Schema):
     lesion_count: int = Field(ge=0)
     total_volume_mm3: float | None
     lesions: list[Lesion]
+    rano_bm: RanoBm | None = None
     warnings: list[str]
     timings_s: dict[str, float]
     software: dict[str, str]

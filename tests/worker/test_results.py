@@ -13,7 +13,7 @@ from PIL import Image
 from workplace import Workplace
 
 from metseg.jobs import JobState
-from metseg.report import Report
+from metseg.report import RanoRule, Report
 from metseg_worker.artefacts import COLUMNS
 from metseg_worker.report import warnings_of
 
@@ -147,6 +147,27 @@ def test_the_report_says_what_was_found_with_what(place: Workplace):
     assert set(report.timings_s) == {"read", "prepare", "predict", "finish", "total"}
     assert {"metseg", "numpy", "python"} <= report.software.keys()
     assert any("small lesions may be missed" in warning for warning in report.warnings)
+
+
+def test_report_and_table_agree_on_what_rano_bm_says(place: Workplace):
+    job_id = place.submit(nifti())
+    place.attempt(job_id)
+    report = Report.model_validate_json(place.artefact(job_id, "report.json").read_text())
+    with place.artefact(job_id, "lesions.csv").open(newline="") as file:
+        told = [(row["label"], row["rano_bm_target"], row["rano_bm_decided_by"]) for row in csv.DictReader(file)]
+    verdicts = report.rano_bm.lesions
+    assert told == [(str(one.label), str(one.target).lower(), one.decided_by) for one in verdicts]
+    assert len(told) == report.lesion_count > 0
+
+
+def test_nothing_of_thick_slices_or_of_a_picture_is_measured_as_rano_bm(
+    shared_place: Workplace, awkward_job: str, picture_job: str
+):
+    for job_id, rule in ((awkward_job, RanoRule.SPACING), (picture_job, RanoRule.VOLUME)):
+        report = Report.model_validate_json(shared_place.artefact(job_id, "report.json").read_text())
+        assert (report.rano_bm.applies, report.rano_bm.decided_by) == (False, rule)
+        assert report.rano_bm.lesions == []
+        assert report.lesions
 
 
 def test_the_report_says_which_disease_the_model_knows(shared_place: Workplace, picture_job: str):

@@ -8,7 +8,7 @@ import numpy as np
 
 from metseg.nifti import write_nifti
 from metseg.picture import write_picture
-from metseg.report import Lesion
+from metseg.report import Lesion, RanoVerdict, Report
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 
@@ -23,6 +23,7 @@ COLUMNS: Final = (
     *("longest_diameter_px", "perpendicular_diameter_px"),
     *("centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm", "centroid_column_px", "centroid_row_px"),
     *("mean_probability", "max_probability", "slice_axis", "slice_index", "slices_spanned"),
+    *("rano_bm_measurable", "rano_bm_target", "rano_bm_decided_by"),
 )
 """Columns of `lesions.csv`, the same for every input; a figure that does not apply is left empty."""
 
@@ -62,24 +63,29 @@ def _write_pictures(scan: Scan, segmentation: Segmentation, folder: Path) -> lis
     return paths
 
 
-def write_table(lesions: list[Lesion], path: Path) -> None:
+def write_table(report: Report, path: Path) -> None:
     """Write `lesions.csv`: a header and one row a lesion, largest first."""
+    verdicts = {} if report.rano_bm is None else {verdict.label: verdict for verdict in report.rano_bm.lesions}
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_row(lesion) for lesion in lesions)
+        writer.writerows(_row(lesion, verdicts.get(lesion.label)) for lesion in report.lesions)
 
 
-def _row(lesion: Lesion) -> dict[str, str]:
+def _row(lesion: Lesion, verdict: RanoVerdict | None) -> dict[str, str]:
     values = lesion.model_dump()
-    x, y, z = values.pop("centroid_ras_mm") or (None, None, None)
-    column, row = values.pop("centroid_px") or (None, None)
+    x, y, z = lesion.centroid_ras_mm or (None, None, None)
+    column, row = lesion.centroid_px or (None, None)
     values |= {"centroid_x_ras_mm": x, "centroid_y_ras_mm": y, "centroid_z_ras_mm": z}
     values |= {"centroid_column_px": column, "centroid_row_px": row}
-    return {name: _cell(values[name]) for name in COLUMNS}
+    if verdict is not None:
+        values["rano_bm_measurable"] = str(verdict.measurable).lower()
+        values["rano_bm_target"] = str(verdict.target).lower()
+        values["rano_bm_decided_by"] = verdict.decided_by.value
+    return {name: _cell(values.get(name)) for name in COLUMNS}
 
 
-def _cell(value: float | None) -> str:
+def _cell(value: float | str | None) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -9,13 +9,14 @@ import numpy as np
 
 from metseg.card import ModelCard
 from metseg.jobs import JobRecord
+from metseg.rano_bm import assess
 from metseg.report import Report, SourceInfo
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 
 SOFTWARE: Final = ("metseg", "metseg-worker", "numpy", "scipy", "nibabel", "pillow", "connected-components-3d")
 THICK_SLICE_MM: Final = 3.0
-"""RANO-BM asks for slices of at most 5 mm, and better 1.5 mm (Lin et al., Lancet Oncol 2015, 16:e270)."""
+"""Beyond it a warning says that small lesions may be missed; RANO-BM itself stops at 5 mm (`metseg.rano_bm`)."""
 
 
 def build_report(
@@ -40,6 +41,7 @@ def build_report(
         lesion_count=len(segmentation.lesions),
         total_volume_mm3=None if scan.is_picture else float(sum(volumes)),
         lesions=segmentation.lesions,
+        rano_bm=assess(segmentation.lesions, volume, is_picture=scan.is_picture),
         warnings=[*warnings_of(card), *warnings_for(scan, segmentation)],
         timings_s={},
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},

@@ -208,7 +208,7 @@ def _make_files(around: Surroundings, record: JobRecord, watch: Watch, folder: P
     files = write_images(scan, found, results)
     report = build_report(record, card, scan, found, created_at=datetime.now(UTC))
     draw_overlay(scan, found, report, results / "overlay.png")
-    write_table(found.lesions, results / "lesions.csv")
+    write_table(report, results / "lesions.csv")
     watch.check(look=True)
     report = report.model_copy(update={"timings_s": watch.timings_s()})
     (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
