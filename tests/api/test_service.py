@@ -1,25 +1,21 @@
-"""Health, models, the shape of errors, and what the OpenAPI document promises."""
+"""Health, models, and the shape of errors."""
 
 import json
 import logging
-import re
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from api_service import ApiService, StatusServer, api_settings, problem, serving
-from openapi_spec_validator import validate
 from redis_fixture import free_port
 
 from metseg.errors import SettingsError
 from metseg.jobs import RESEARCH_USE_ONLY
 from metseg.logs import JsonLines
-from metseg_api.problems import HTTP_CODES, INTERNAL_CODE, KINDS
 from metseg_api.settings import ApiSettings
 
 CANARY = "MUSTERMANN_ERIKA"
-API_GUIDE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 def test_the_service_is_ready_when_every_part_is(api: ApiService) -> None:
@@ -174,34 +170,6 @@ def test_a_formatted_exception_keeps_its_text_to_itself() -> None:
 def test_no_answer_allows_another_origin(api: ApiService) -> None:
     answer = api.http.get("/healthz", headers={"Origin": "http://elsewhere.example"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
-
-
-def test_the_openapi_document_is_valid_and_says_what_each_operation_does(api: ApiService) -> None:
-    document = api.http.get("/v1/openapi.json").json()
-    validate(document)
-    assert document["openapi"].startswith("3.1")
-    assert RESEARCH_USE_ONLY in document["info"]["description"]
-    operations = [
-        operation for path in document["paths"].values() for method, operation in path.items() if method != "head"
-    ]
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 13
-    for operation in operations:
-        assert operation["summary"], operation["operationId"]
-        assert operation["description"], operation["operationId"]
-        for status, answer in operation["responses"].items():
-            if int(status) >= 400 and operation["operationId"] != "get_readiness":
-                assert list(answer["content"]) == ["application/problem+json"], (operation["operationId"], status)
-    form = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {"file", "model", "threshold", "spacing_mm", "priority"}
-
-
-def test_the_guide_explains_exactly_the_codes_that_exist() -> None:
-    table = API_GUIDE.read_text().partition("## Errors")[2].partition("\n## ")[0]
-    explained = dict(re.findall(r"^\| `(\w+)` \| (\d{3})", table, flags=re.MULTILINE))
-    wire = {cls.code: str(kind.status) for cls, kind in KINDS.items()}
-    wire |= {code: str(status) for status, code in HTTP_CODES.items()}
-    del wire["metseg_error"]  # on the wire it is internal_error
-    assert explained == wire | {INTERNAL_CODE: "500"}
 
 
 def test_addresses_follow_from_the_ports_unless_they_are_given() -> None:

@@ -14,6 +14,7 @@ import grpc
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from openapi_document import own_document
 from redis_fixture import free_port
 
 from metseg.blobs import open_blob_store
@@ -82,7 +83,7 @@ class ApiService:
     def as_owner(self, owner: str, *scopes: Scope) -> httpx.Client:
         """A client with a key of its own."""
         _, shown = KeyFile(self.settings.keys).create(owner, scopes or (Scope.SUBMIT, Scope.READ))
-        return httpx.Client(base_url=self.url, timeout=30, headers={"Authorization": f"Bearer {shown}"})
+        return client_of(self.url, {"Authorization": f"Bearer {shown}"})
 
     def submit(self, data: bytes = b"scan bytes", key: str | None = None, **fields: str) -> httpx.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
@@ -136,12 +137,18 @@ def serving(settings: ApiSettings) -> Iterator[ApiService]:
     dispatcher = Dispatcher(settings.redis_url)
     jobs = JobStore(open_blob_store(settings.store))
     try:
-        with httpx.Client(base_url=url, timeout=30) as http:
+        with client_of(url) as http:
             yield ApiService(url, app, settings, http, jobs, dispatcher)
     finally:
         dispatcher.close()
         server.should_exit = True
         thread.join(timeout=20)
+
+
+def client_of(url: str, headers: Mapping[str, str] | None = None) -> httpx.Client:
+    """A client to which every answer that the OpenAPI document does not tell of is a failure."""
+    hooks = {"response": [own_document().check]}
+    return httpx.Client(base_url=url, timeout=30, headers=headers, event_hooks=hooks)
 
 
 def api_settings(folder: Path, *, redis_url: str, serving_at: str, **more: object) -> ApiSettings:

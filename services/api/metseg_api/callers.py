@@ -13,8 +13,8 @@ from metseg.jobs import is_job_id
 from metseg_api.audit import Action, AuditTrail, Deed
 from metseg_api.backends import BackendsOf
 from metseg_api.errors import KeyRequiredError, ScopeMissingError
+from metseg_api.examples import JOB_ID
 from metseg_api.keys import Scope
-from metseg_api.openapi import JOB_ID
 
 _bearer = HTTPBearer(auto_error=False, description="A key made by `metseg-api keys create`.")
 _log = logging.getLogger(__name__)
@@ -79,7 +79,14 @@ def needs(scope: Scope) -> Any:
 
 
 async def _own_job(
-    job_id: Annotated[str, Path(description="The id that `POST /v1/jobs` answered.", examples=[JOB_ID])],
+    job_id: Annotated[
+        str,
+        Path(
+            description="The id that `POST /v1/jobs` answered.",
+            examples=[JOB_ID],
+            json_schema_extra={"format": "uuid"},
+        ),
+    ],
     caller: CallerOf,
     backends: BackendsOf,
 ) -> str:

@@ -1,14 +1,17 @@
-"""What the OpenAPI document says beyond the signatures: errors, examples, and the form that is read by hand."""
+"""What the OpenAPI document says beyond the signatures: errors, links, and the form that is read by hand."""
 
-import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from metseg import errors
 from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY
-from metseg_api.problems import HTTP_CODES, KINDS, MEDIA_TYPE, Problem
+from metseg_api import errors as refusals
+from metseg_api.examples import IDEMPOTENCY_KEY
+from metseg_api.problems import KINDS, MEDIA_TYPE, Problem, example_of
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -32,36 +35,6 @@ TAGS = [
     {"name": "service", "description": "Whether the service is well, and which version it is."},
 ]
 
-JOB_ID = "019d0000-1111-7222-8333-444455556666"
-JOB_EXAMPLE = {
-    "schema_version": 1,
-    "id": JOB_ID,
-    "state": "running",
-    "created_at": "2026-11-23T10:15:00Z",
-    "started_at": "2026-11-23T10:15:01Z",
-    "finished_at": None,
-    "expires_at": None,
-    "attempt": 1,
-    "cancel_requested": False,
-    "model": {"name": DEFAULT_MODEL, "version": 1, "digest": "9f86d081884c7d659a2feaa0c55ad015"},
-    "request": {"model": DEFAULT_MODEL, "threshold": None, "spacing_mm": None, "priority": "routine"},
-    "queue_position": None,
-    "seconds_left": 2.0,
-    "progress": {
-        "stage": "predict",
-        "fraction": 0.6,
-        "slices_done": 80,
-        "slices_total": 132,
-        "attempt": 1,
-        "started_at": "2026-11-23T10:15:01Z",
-        "updated_at": "2026-11-23T10:15:04Z",
-    },
-    "error": None,
-    "links": {"self": f"/v1/jobs/{JOB_ID}", "cancel": f"/v1/jobs/{JOB_ID}/cancel"},
-}
-
-EVENT_EXAMPLE = f"id: 5e8f1c\nevent: job\ndata: {json.dumps(JOB_EXAMPLE)}\n\n"
-
 UPLOAD_FORM = {
     "parameters": [
         {
@@ -71,7 +44,7 @@ UPLOAD_FORM = {
             "description": "A name for this very upload, best a UUID: sent again with the same key and the same "
             "parts it is answered with the job that is there already. Forgotten with the job.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-            "example": "6f0c5f6e-8c0b-4a39-a7a5-3f0c2f1d9b52",
+            "example": IDEMPOTENCY_KEY,
         }
     ],
     "requestBody": {
@@ -114,36 +87,144 @@ UPLOAD_FORM = {
                     },
                 },
                 "encoding": {"file": {"contentType": "application/octet-stream"}},
+                "examples": {
+                    "volume": {"summary": "A volume", "value": {"file": "the bytes of scan.nii.gz"}},
+                    "picture": {
+                        "summary": "A slice of known pixel size, before all that waits",
+                        "value": {
+                            "file": "the bytes of slice.png",
+                            "model": DEFAULT_MODEL,
+                            "threshold": 0.5,
+                            "spacing_mm": "0.9,0.9",
+                            "priority": "urgent",
+                        },
+                    },
+                },
             }
         },
     },
 }
 
+CALLER_PROBLEMS = (refusals.KeyRequiredError, refusals.RateLimitedError)
+"""What whoever asks may be told where access is controlled."""
+SCOPE_PROBLEMS = (*CALLER_PROBLEMS, refusals.ScopeMissingError)
+STORE_PROBLEMS = (errors.StoreError, errors.BlobNotFoundError, errors.StoreUnavailableError)
+JOB_PROBLEMS = (*SCOPE_PROBLEMS, *STORE_PROBLEMS, errors.JobNotFoundError, errors.JobGoneError)
+"""What every question about one job may be answered with."""
+SUBMIT_PROBLEMS = (
+    *SCOPE_PROBLEMS,
+    *STORE_PROBLEMS,
+    errors.RequestError,
+    errors.UnknownModelError,
+    errors.EmptyInputError,
+    errors.ServingError,
+    errors.ServingUnavailableError,
+    errors.ServingTimeoutError,
+    errors.QueueUnavailableError,
+    errors.CardError,
+    refusals.FileMissingError,
+    refusals.MultipartError,
+    refusals.MediaTypeError,
+    refusals.UploadTimeoutError,
+    refusals.KeyReusedError,
+    refusals.KeyInFlightError,
+    refusals.QuotaError,
+    refusals.QueueFullError,
+    refusals.StoreFullError,
+)
+_ANY = (errors.MetsegError, refusals.UploadTooLargeError)
 
-def problems(*statuses: int) -> Responses:
-    """The error answers of a route, by status; each lists the codes that may come with it."""
-    codes: dict[int, list[str]] = {}
-    for cls, kind in KINDS.items():
-        codes.setdefault(kind.status, []).append(cls.code)
+_LINKS = {
+    "submit_job": "Send a scan.",
+    "list_jobs": "All jobs.",
+    "get_job": "How far the job is.",
+    "follow_job": "Each change of the job as it happens.",
+    "cancel_job": "End the job without a result.",
+    "delete_job": "Erase the job with all its data.",
+    "get_result": "What the job made, once it has succeeded.",
+    "get_artefact": "One file of the result.",
+    "list_models": "The models that there are.",
+    "get_readiness": "Whether a job would be accepted now.",
+}
+
+
+def problems(*classes: type[errors.MetsegError]) -> Responses:
+    """The error answers of an operation: by status, with an example of each problem that may come.
+
+    What every operation may answer need not be named.
+    """
     documented: Responses = {}
-    for status in statuses:
-        named = codes.get(status) or [HTTP_CODES[status]]
-        documented[status] = {
-            "description": "Problem: " + ", ".join(f"`{code}`" for code in named),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+    for cls in dict.fromkeys([*classes, *_ANY]):
+        kind, example = KINDS[cls], example_of(cls)
+        told = documented.setdefault(kind.status, _problem_answer(kind.status))
+        content = told["content"][MEDIA_TYPE]
+        content["examples"][example["code"]] = {"summary": kind.title, "value": example}
+        told["description"] = "Problem: " + ", ".join(f"`{code}`" for code in content["examples"])
     return documented
 
 
-def answer(description: str, example: object, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """A documented good answer with its example and headers."""
+def answer(
+    description: str,
+    example: object,
+    *,
+    others: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+    links: Mapping[str, object] | None = None,
+    media_type: str = "application/json",
+) -> dict[str, Any]:
+    """A documented good answer with its usual example, others by name, its headers and what can be asked next."""
+    content: dict[str, Any] = {"example": example}
+    if others:
+        shown = {"usual": example} | dict(others)
+        content = {"examples": {name: {"value": one} for name, one in shown.items()}}
+    if media_type != "application/json":  # that of JSON comes from the model
+        content["schema"] = {"type": "string"}
     return {
         "description": description,
-        "content": {"application/json": {"example": example}},
-        "headers": {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in (headers or {}).items()
-        },
+        "content": {media_type: content},
+        "headers": _headers(headers or {}),
+        "links": dict(links or {}),
     }
+
+
+def without_bodies(responses: Responses) -> Responses:
+    """The same answers as HEAD gives them."""
+    return {
+        status: {name: part for name, part in told.items() if name != "content"}
+        for status, told in responses.items()
+    }
+
+
+def links(*operations: str, **parameters: str) -> dict[str, object]:
+    """Operations that make sense next, each with the same parameters, as runtime expressions of OpenAPI."""
+    return {
+        name: {"operationId": name, "description": _LINKS[name]}
+        | ({"parameters": parameters} if parameters else {})
+        for name in operations
+    }
+
+
+def _problem_answer(status: int) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
+    }
+    if header := _PROBLEM_HEADERS.get(HTTPStatus(status)):
+        told["headers"] = _headers(header)
+    return told
+
+
+_RETRY = {"Retry-After": "Seconds after which asking again makes sense."}
+_PROBLEM_HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "How to show who asks."},
+    HTTPStatus.CONFLICT: {"Retry-After": "Seconds after which the answer may be another; absent if never."},
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: {"Content-Range": "The size of the file: `bytes */<size>`."},
+    HTTPStatus.TOO_MANY_REQUESTS: _RETRY,
+    HTTPStatus.SERVICE_UNAVAILABLE: _RETRY,
+}
+
+
+def _headers(texts: Mapping[str, str]) -> dict[str, object]:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in texts.items()}
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -164,8 +245,24 @@ def install_openapi(app: FastAPI) -> None:
             problem = Problem.model_json_schema(ref_template=template)
             schemas = document["components"]["schemas"]
             schemas.update(problem.pop("$defs", {}))
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
             schemas["Problem"] = problem
+            for path in document["paths"].values():
+                for operation in path.values():
+                    _settle(operation)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = describe  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+
+
+def _settle(operation: dict[str, Any]) -> None:
+    """Correct what the framework says of an operation where it differs from what happens."""
+    operation.setdefault("security", [])
+    if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+        del operation["responses"]["422"]  # its own, of which this API has none
+    for parameter in operation.get("parameters", []):
+        schema = parameter["schema"]
+        schemas = [one for one in schema.pop("anyOf", []) if one != {"type": "null"}]  # none can be sent as null
+        schema.update(*schemas)

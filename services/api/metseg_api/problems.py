@@ -98,6 +98,7 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
 # What the framework itself refuses: status -> code.
 HTTP_CODES: Mapping[int, str] = {404: "route_not_found", 405: "method_not_allowed", 413: "upload_too_large"}
 INTERNAL_CODE = "internal_error"
+EXAMPLE_ID = "urn:uuid:7a1b6c1e-0d3c-4c5e-9f6a-2f1f3c9d7e55"
 
 
 class FieldProblem(BaseModel):
@@ -123,6 +124,22 @@ class Problem(BaseModel):
     error: Failure | None = Field(default=None, description="Why that job failed.")
 
 
+def problem_type(code: str) -> str:
+    """The `type` of a problem."""
+    return f"urn:metseg:problem:{code.replace('_', '-')}"
+
+
+def example_of(cls: type[errors.MetsegError]) -> dict[str, Any]:
+    """A problem of that class as it looks on the wire."""
+    kind = KINDS[cls]
+    code = INTERNAL_CODE if cls is errors.MetsegError else cls.code
+    told = kind.detail or _sentence((cls.__doc__ or kind.title).partition("\n")[0])
+    problem = Problem(
+        type=problem_type(code), title=kind.title, status=kind.status, detail=told, instance=EXAMPLE_ID, code=code
+    )
+    return problem.model_dump(mode="json", exclude_none=True)
+
+
 def kind_of(exc: errors.MetsegError) -> Kind:
     """The table's row for the nearest class of an error."""
     return next(KINDS[cls] for cls in type(exc).__mro__ if cls in KINDS)
@@ -133,7 +150,7 @@ def problem_response(
 ) -> JSONResponse:
     """A problem+json answer; `members` are the optional members of `Problem`."""
     problem = Problem(
-        type=f"urn:metseg:problem:{code.replace('_', '-')}",
+        type=problem_type(code),
         title=kind.title,
         status=kind.status,
         detail=kind.detail,

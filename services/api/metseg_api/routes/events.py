@@ -8,10 +8,12 @@ from fastapi.responses import StreamingResponse
 
 from metseg_api.backends import BackendsOf
 from metseg_api.callers import OwnJobId, needs
+from metseg_api.errors import TooManyFollowersError
 from metseg_api.events import MEDIA_TYPE, event_id, job_events
+from metseg_api.examples import ENTITY_TAG, EVENTS
 from metseg_api.job_watch import WatchOf
 from metseg_api.keys import Scope
-from metseg_api.openapi import EVENT_EXAMPLE, problems
+from metseg_api.openapi import JOB_PROBLEMS, answer, links, problems
 
 router = APIRouter(tags=["jobs"])
 
@@ -22,12 +24,14 @@ router = APIRouter(tags=["jobs"])
     response_class=Response,
     operation_id="follow_job",
     summary="Follow a job by server-sent events",
-    responses=problems(401, 403, 404, 410, 422, 429, 503)
+    responses=problems(*JOB_PROBLEMS, TooManyFollowersError)
     | {
-        200: {
-            "description": "A stream of events named `job`, one at each change; the last tells the final state.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EVENT_EXAMPLE}},
-        },
+        200: answer(
+            "A stream of events named `job`, one at each change; the last tells the final state.",
+            EVENTS,
+            links=links("get_job", "get_result", job_id="$request.path.job_id"),
+            media_type=MEDIA_TYPE,
+        ),
         204: {"description": "The event in Last-Event-ID was the last one."},
     },
 )
@@ -35,7 +39,10 @@ async def follow_job(
     job_id: OwnJobId,
     backends: BackendsOf,
     watch: WatchOf,
-    last_event_id: Annotated[str | None, Header(description="The id of the event that is known already.")] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(description="The id of the event that is known already.", examples=[ENTITY_TAG.strip('"')]),
+    ] = None,
 ) -> Response:
     """The job as it stands, and again whenever that changes.
 

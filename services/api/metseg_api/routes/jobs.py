@@ -15,16 +15,37 @@ from metseg.jobs import Final, Job, JobState, is_job_id
 from metseg_api.audit import Action
 from metseg_api.backends import BackendsOf
 from metseg_api.callers import CallerOf, DeedsOf, OwnJobId, needs
+from metseg_api.errors import TooManyFollowersError
+from metseg_api.examples import (
+    CANCELLED_JOB,
+    ENTITY_TAG,
+    FAILED_JOB,
+    JOB_ID,
+    PAGE,
+    QUEUED_JOB,
+    RUNNING_JOB,
+    SUCCEEDED_JOB,
+)
 from metseg_api.intake import accept
 from metseg_api.job_watch import WatchOf
 from metseg_api.keys import Scope
 from metseg_api.listing import page_of_jobs
-from metseg_api.openapi import JOB_EXAMPLE, UPLOAD_FORM, answer, problems
+from metseg_api.openapi import (
+    JOB_PROBLEMS,
+    SCOPE_PROBLEMS,
+    STORE_PROBLEMS,
+    SUBMIT_PROBLEMS,
+    UPLOAD_FORM,
+    answer,
+    links,
+    problems,
+)
 from metseg_api.views import entity_tag, job_path, tag_matches
 from metseg_api.waiting import preferred_wait_s, wait_for_change
 
 UPLOAD_ROUTE = ("POST", "/v1/jobs")
 POLL_AFTER_S = 1
+JOB_IN_BODY = "$response.body#/id"
 
 router = APIRouter(tags=["jobs"])
 
@@ -45,16 +66,18 @@ class JobPage(BaseModel):
     operation_id="submit_job",
     summary="Send a scan",
     openapi_extra=UPLOAD_FORM,
-    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 502, 503)
+    responses=problems(*SUBMIT_PROBLEMS)
     | {
         202: answer(
             "Accepted: the scan is stored and queued.",
-            JOB_EXAMPLE | {"state": "queued", "started_at": None, "attempt": 0, "progress": None},
-            {
+            QUEUED_JOB,
+            headers={
                 "Location": "Where the job is.",
+                "ETag": "Of the job as it stands.",
                 "Retry-After": "Seconds after which asking makes sense.",
                 "Idempotency-Replayed": "`true` where the key's job was there already; else absent.",
             },
+            links=links("get_job", "follow_job", "get_result", "cancel_job", "delete_job", job_id=JOB_IN_BODY),
         )
     },
 )
@@ -78,14 +101,26 @@ async def submit_job(request: Request, backends: BackendsOf, deeds: DeedsOf) -> 
     response_model=JobPage,
     operation_id="list_jobs",
     summary="List jobs",
-    responses=problems(401, 403, 422, 429, 503),
+    responses=problems(*SCOPE_PROBLEMS, *STORE_PROBLEMS, RequestError)
+    | {
+        200: answer(
+            "A page of jobs.",
+            PAGE,
+            links=links("list_jobs", cursor="$response.body#/next_cursor")
+            | links("get_job", "follow_job", "get_result", "cancel_job", job_id="$response.body#/items/0/id"),
+        )
+    },
 )
 def list_jobs(
     backends: BackendsOf,
     caller: CallerOf,
-    limit: Annotated[int, Query(ge=1, le=200, description="Most jobs a page.")] = 50,
-    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
-    state: Annotated[list[JobState] | None, Query(description="Only jobs in one of these states.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Most jobs a page.", examples=[50])] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=64, description="`next_cursor` of the page before.", examples=[JOB_ID])
+    ] = None,
+    state: Annotated[
+        list[JobState] | None, Query(description="Only jobs in one of these states.", examples=[["running"]])
+    ] = None,
 ) -> JobPage:
     """The jobs of the key's owner, newest first, a page at a time; an administrator's key lists everyone's.
 
@@ -107,16 +142,18 @@ def list_jobs(
     response_model=Job,
     operation_id="get_job",
     summary="Follow a job",
-    responses=problems(401, 403, 404, 410, 422, 429, 503)
+    responses=problems(*JOB_PROBLEMS, TooManyFollowersError)
     | {
         200: answer(
             "The job as it stands.",
-            JOB_EXAMPLE,
-            {
+            RUNNING_JOB,
+            others={"succeeded": SUCCEEDED_JOB, "failed": FAILED_JOB},
+            headers={
                 "ETag": "Changes when anything that matters changes.",
                 "Preference-Applied": "The `wait` that was kept to.",
                 "Retry-After": "Seconds after which asking again makes sense; absent in a final state.",
             },
+            links=links("follow_job", "get_result", "cancel_job", "delete_job", job_id=JOB_IN_BODY),
         ),
         304: {"description": "Nothing changed since the ETag in If-None-Match."},
     },
@@ -135,7 +172,7 @@ async def get_job(
         ),
     ] = None,
     if_none_match: Annotated[
-        str | None, Header(description="The ETag of the answer that is known already.")
+        str | None, Header(description="The ETag of the answer that is known already.", examples=[ENTITY_TAG])
     ] = None,
 ) -> Response:
     """How far a job is; its `error` tells why one failed."""
@@ -159,8 +196,16 @@ async def get_job(
     response_model=Job,
     operation_id="cancel_job",
     summary="Cancel a job",
-    responses=problems(401, 403, 404, 409, 410, 422, 429, 503)
-    | {202: answer("The job will end, or has ended, as cancelled.", JOB_EXAMPLE | {"cancel_requested": True})},
+    responses=problems(*JOB_PROBLEMS, JobStateError, QueueUnavailableError)
+    | {
+        202: answer(
+            "The job will end, or has ended, as cancelled.",
+            CANCELLED_JOB,
+            others={"running": RUNNING_JOB | {"cancel_requested": True}},
+            headers={"ETag": "Of the job as it stands."},
+            links=links("get_job", "follow_job", "delete_job", job_id=JOB_IN_BODY),
+        )
+    },
 )
 def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:
     """End a job without a result. One that waits is cancelled at once, a running one within seconds."""
@@ -188,8 +233,8 @@ def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Respon
     status_code=204,
     operation_id="delete_job",
     summary="Delete a job",
-    responses=problems(401, 403, 404, 410, 422, 429, 503)
-    | {204: {"description": "Input, results and record are erased."}},
+    responses=problems(*JOB_PROBLEMS)
+    | {204: {"description": "Input, results and record are erased.", "links": links("list_jobs")}},
 )
 def delete_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:
     """Erase a job with its input and results, in whatever state it is; asking for it then answers 410."""

@@ -4,12 +4,11 @@ from fastapi import APIRouter, Request, Response
 
 from metseg_api.backends import BackendsOf
 from metseg_api.callers import needs
+from metseg_api.examples import METRICS
 from metseg_api.figures import MEDIA_TYPE, exposition
 from metseg_api.job_watch import WatchOf
 from metseg_api.keys import Scope
-from metseg_api.openapi import problems
-
-EXAMPLE = 'metseg_queue_depth{lane="urgent"} 0.0'
+from metseg_api.openapi import SCOPE_PROBLEMS, answer, links, problems
 
 router = APIRouter(tags=["service"])
 
@@ -20,12 +19,11 @@ router = APIRouter(tags=["service"])
     response_class=Response,
     operation_id="get_metrics",
     summary="Metrics",
-    responses=problems(401, 403, 429)
+    responses=problems(*SCOPE_PROBLEMS)
     | {
-        200: {
-            "description": "Text in the format of Prometheus.",
-            "content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE}},
-        }
+        200: answer(
+            "Text in the format of Prometheus.", METRICS, links=links("get_readiness"), media_type="text/plain"
+        )
     },
 )
 def get_metrics(request: Request, backends: BackendsOf, watch: WatchOf) -> Response:

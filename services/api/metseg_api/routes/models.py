@@ -11,7 +11,8 @@ from metseg.errors import CardError, ServingError, UnknownModelError
 from metseg.jobs import DEFAULT_MODEL
 from metseg_api.backends import Backends, BackendsOf
 from metseg_api.callers import CallerOf
-from metseg_api.openapi import problems
+from metseg_api.examples import MODELS
+from metseg_api.openapi import CALLER_PROBLEMS, answer, links, problems
 
 router = APIRouter(tags=["models"])
 
@@ -49,7 +50,8 @@ class ModelList(BaseModel):
     response_model=ModelList,
     operation_id="list_models",
     summary="List the models",
-    responses=problems(401, 429),
+    responses=problems(*CALLER_PROBLEMS)
+    | {200: answer("All models, and whether each is served.", MODELS, links=links("submit_job"))},
 )
 def list_models(backends: BackendsOf, _caller: CallerOf) -> ModelList:
     """Each model's card: intended use, limits, training data, scores with their intervals."""

@@ -10,19 +10,41 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from metseg.blobs import BlobStore
-from metseg.errors import StoreError
+from metseg.errors import JobStateError, StoreError
 from metseg.jobs import Artefact, Final
 from metseg_api.audit import Action
 from metseg_api.backends import Backends, BackendsOf
 from metseg_api.callers import DeedsOf, OwnJobId, needs
 from metseg_api.errors import ArtefactNotFoundError, RangeError, ResultNotReadyError
+from metseg_api.examples import RESULT, SHA256
 from metseg_api.keys import Scope
-from metseg_api.openapi import problems
+from metseg_api.openapi import JOB_PROBLEMS, Responses, answer, links, problems, without_bodies
 from metseg_api.views import job_path, tag_matches
 
 router = APIRouter(tags=["results"])
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+_FILE_PROBLEMS = (*JOB_PROBLEMS, JobStateError, ArtefactNotFoundError, RangeError)
+_FILE_HEADERS = {
+    "ETag": "SHA-256 of the file.",
+    "Content-Disposition": "A name to save it under.",
+    "Accept-Ranges": "`bytes`",
+}
+_TO_THE_LIST = links("get_result", job_id="$request.path.job_id")
+_FILE_ANSWERS: Responses = {
+    200: answer(
+        "The file.", "the bytes of mask.nii.gz", headers=_FILE_HEADERS, links=_TO_THE_LIST, media_type="*/*"
+    ),
+    206: answer(
+        "The part that Range asked for.",
+        "the bytes asked for",
+        headers=_FILE_HEADERS | {"Content-Range": "Which bytes of how many: `bytes 0-1023/48213`."},
+        media_type="*/*",
+    ),
+    304: {"description": "The file in If-None-Match is this one.", "headers": {}},
+}
 
 
 class ArtefactLink(Artefact):
@@ -46,9 +68,15 @@ class Result(BaseModel):
 class Conditions:
     """Headers that say which part of a file is wanted, and when."""
 
-    if_none_match: Annotated[str | None, Header(description="An ETag that is known already.")] = None
-    byte_range: Annotated[str | None, Header(alias="Range", description="One range: `bytes=0-1023`.")] = None
-    if_range: Annotated[str | None, Header(description="The ETag of the file that Range is meant for.")] = None
+    if_none_match: Annotated[
+        str | None, Header(description="An ETag that is known already.", examples=[f'"{SHA256}"'])
+    ] = None
+    byte_range: Annotated[
+        str | None, Header(alias="Range", description="One range.", examples=["bytes=0-1023"])
+    ] = None
+    if_range: Annotated[
+        str | None, Header(description="The ETag of the file that Range is meant for.", examples=[f'"{SHA256}"'])
+    ] = None
 
 
 @router.get(
@@ -57,7 +85,16 @@ class Conditions:
     response_model=Result,
     operation_id="get_result",
     summary="List the artefacts",
-    responses=problems(401, 403, 404, 409, 410, 422, 429, 503),
+    responses=problems(*JOB_PROBLEMS, JobStateError)
+    | {
+        200: answer(
+            "What the job made.",
+            RESULT,
+            links=links(
+                "get_artefact", job_id="$response.body#/job_id", artefact="$response.body#/artefacts/0/name"
+            ),
+        )
+    },
 )
 def get_result(job_id: OwnJobId, backends: BackendsOf) -> Result:
     """The artefacts of a job that succeeded, with size, SHA-256 and address of each."""
@@ -78,21 +115,16 @@ def get_result(job_id: OwnJobId, backends: BackendsOf) -> Result:
     response_class=Response,
     operation_id="get_artefact",
     summary="Download an artefact",
-    responses=problems(401, 403, 404, 409, 410, 416, 422, 429, 503)
-    | {
-        200: {
-            "description": "The file.",
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-            "headers": {
-                "ETag": {"description": "SHA-256 of the file.", "schema": {"type": "string"}},
-                "Content-Disposition": {"description": "A name to save it under.", "schema": {"type": "string"}},
-            },
-        },
-        206: {"description": "The part that Range asked for."},
-        304: {"description": "The file in If-None-Match is this one."},
-    },
+    responses=_FILE_ANSWERS | problems(*_FILE_PROBLEMS),
 )
-@router.head("/v1/jobs/{job_id}/result/{artefact}", dependencies=[needs(Scope.READ)], include_in_schema=False)
+@router.head(
+    "/v1/jobs/{job_id}/result/{artefact}",
+    dependencies=[needs(Scope.READ)],
+    response_class=Response,
+    operation_id="probe_artefact",
+    summary="Ask for an artefact's headers",
+    responses=without_bodies(_FILE_ANSWERS | problems(*_FILE_PROBLEMS)),
+)
 def get_artefact(
     request: Request,
     job_id: OwnJobId,

@@ -13,6 +13,8 @@ from metseg.errors import MetsegError
 from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, Final, JobRecord
 from metseg.report import Report
 from metseg_api.backends import BackendsOf
+from metseg_api.examples import NOT_READY, READY, VERSION
+from metseg_api.openapi import answer, links, problems
 from metseg_api.problems import RETRY_AFTER_S
 
 router = APIRouter(tags=["service"])
@@ -51,7 +53,13 @@ class Version(BaseModel):
     research_use: str
 
 
-@router.get("/healthz", response_model=Health, operation_id="get_health", summary="Is the process alive?")
+@router.get(
+    "/healthz",
+    response_model=Health,
+    operation_id="get_health",
+    summary="Is the process alive?",
+    responses=problems() | {200: answer("It is.", {"status": "ok"}, links=links("get_readiness"))},
+)
 async def get_health() -> Health:
     """Answers as long as the process lives; asks nothing behind it."""
     return Health()
@@ -62,7 +70,16 @@ async def get_health() -> Health:
     response_model=Readiness,
     operation_id="get_readiness",
     summary="Would a job be accepted now?",
-    responses={503: {"model": Readiness, "description": "Not ready; the parts tell why."}},
+    responses=problems()
+    | {
+        200: answer("It would.", READY, links=links("list_models")),
+        503: answer(
+            "Not ready; the parts tell why.",
+            NOT_READY,
+            headers={"Retry-After": "Seconds after which asking again makes sense."},
+        )
+        | {"model": Readiness},
+    },
 )
 def get_readiness(backends: BackendsOf, response: Response) -> Readiness:
     """Asks Redis, the store and TF Serving."""
@@ -78,7 +95,13 @@ def get_readiness(backends: BackendsOf, response: Response) -> Readiness:
     return Readiness(ready=ready, parts=parts)
 
 
-@router.get("/v1/version", response_model=Version, operation_id="get_version", summary="Versions")
+@router.get(
+    "/v1/version",
+    response_model=Version,
+    operation_id="get_version",
+    summary="Versions",
+    responses=problems() | {200: answer("What runs here.", VERSION, links=links("list_models"))},
+)
 async def get_version() -> Version:
     """Versions of the packages and of the JSON schemas."""
     schemas: dict[str, type[BaseModel]] = {"job": JobRecord, "final": Final, "report": Report}
