@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 from nibabel import Nifti1Header, Nifti1Image, Nifti2Header, Nifti2Image
+from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def read_nifti(path: Path, limits: ReadLimits) -> tuple[Volume, bytes, tuple[str
                 raise DamagedInputError("expected a whole gzip file, but it breaks off or is damaged") from exc
 
 
-def write_nifti(path: Path, volume: Volume, header: bytes | None = None) -> None:
+def write_nifti(path: Path, volume: Volume, header: bytes | None = None, *, note: str = "") -> None:
     """Write a volume as `.nii.gz`; equal input gives equal bytes.
 
     Args:
@@ -83,6 +84,7 @@ def write_nifti(path: Path, volume: Volume, header: bytes | None = None) -> None
         volume: Its array's type is kept (bool becomes uint8).
         header: Geometry from `read_nifti`: shape, sform, qform, their codes and the units are taken over to the
             bit. Without it the affine is written as a scanner sform in mm.
+        note: Travels with the file as a comment (NIfTI-1 extension of code 6).
 
     Raises:
         GeometryError: the array does not have the header's shape.
@@ -99,6 +101,8 @@ def write_nifti(path: Path, volume: Volume, header: bytes | None = None) -> None
         kind: type[Nifti1Image] = Nifti2Image if isinstance(source, Nifti2Header) else Nifti1Image
         image = kind(array.reshape(shape), None, header=source)
     image.set_data_dtype(array.dtype)
+    if note:
+        image.header.extensions.append(Nifti1Extension("comment", note.encode()))
     with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as stream:
         stream.write(image.to_bytes())
 

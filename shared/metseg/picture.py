@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from metseg.errors import DamagedInputError, InputTooLargeError, InputTooSmallError, UnsupportedInputError
 from metseg.limits import ReadLimits
@@ -57,9 +58,17 @@ def read_picture(path: Path, limits: ReadLimits, spacing_mm: tuple[float, float]
     return Volume(np.ascontiguousarray(pixels.T)[:, :, None], np.diag((-x_mm, -y_mm, 1.0, 1.0)))
 
 
-def write_picture(path: Path, array: NDArray[Any]) -> None:
-    """Write (columns, rows) uint8 or uint16 values as a grey PNG of the same size."""
-    Image.fromarray(np.ascontiguousarray(array.T)).save(path, format="PNG")
+def write_picture(path: Path, array: NDArray[Any], *, note: str = "") -> None:
+    """Write (columns, rows) uint8 or uint16 values as a grey PNG of the same size; the note as for `save_png`."""
+    save_png(Image.fromarray(np.ascontiguousarray(array.T)), path, note=note)
+
+
+def save_png(image: Image.Image, path: Path, *, note: str = "") -> None:
+    """Write a PNG, with a note as its `Comment` (PNG 3rd edition, section 11.3.3.1)."""
+    texts = PngInfo()
+    if note:
+        texts.add_text("Comment", note)
+    image.save(path, format="PNG", pnginfo=texts)
 
 
 def _check(image: Image.Image, limits: ReadLimits) -> None:

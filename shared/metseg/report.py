@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
+from metseg.card import Preprocessing
 from metseg.jobs import RESEARCH_USE_ONLY, ModelRef, Schema
 
 Point = tuple[float, float, float]
@@ -137,11 +138,39 @@ class RanoBm(Schema):
     target_volume_mm3: float | None = None
 
 
+class InputDigest(Schema):
+    """One file that came in."""
+
+    size_bytes: int = Field(ge=0)
+    sha256: str
+
+
+class Provenance(Schema):
+    """What a result was made from and with, beside the model and the versions that the report names.
+
+    Attributes:
+        inputs: The files that came, in their order.
+        weights_sha256: Of the network's weights.
+        preprocessing: What the model card asked for.
+        device: What the network ran on, as whoever runs the server states it.
+        processor: What the measuring ran on.
+    """
+
+    inputs: list[InputDigest]
+    weights_sha256: str
+    preprocessing: Preprocessing
+    device: str
+    processor: str
+
+
 class Report(Schema):
     """`report.json`: the measurements with all that is needed to understand them.
 
-    `disease_notice` is `ModelCard.disease_notice`. It is empty, and `rano_bm` is None, in reports of before they
-    were there.
+    The same input, model, build and device give the same report to the byte: `created_at` is when the job was
+    accepted, and `timings_s` is empty; reports of before hold the seconds of each stage.
+
+    `disease_notice` is `ModelCard.disease_notice`. It is empty, and `rano_bm` and `provenance` are None, in
+    reports of before they were there.
     """
 
     schema_version: Literal[1] = 1
@@ -158,5 +187,6 @@ class Report(Schema):
     lesions: list[Lesion]
     rano_bm: RanoBm | None = None
     warnings: list[str]
-    timings_s: dict[str, float]
+    timings_s: dict[str, float] = {}
     software: dict[str, str]
+    provenance: Provenance | None = None

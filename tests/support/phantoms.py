@@ -1,10 +1,12 @@
 """Volumes with known answers: a head with a bright ball at known millimetres, in any orientation."""
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from metseg.card import Intensity, ModelCard, Preprocessing
 from metseg.volume import Volume
@@ -76,6 +78,16 @@ def bright_is_lesion(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[n
     """A deterministic predictor in the network's place: the brighter the middle channel, the surer."""
     for batch in batches:
         yield batch[..., 1:2].astype(np.float32) / 255
+
+
+def png(shape: tuple[int, int] = (512, 512)) -> bytes:
+    """A picture of a grey disc with one bright oblong."""
+    rows, columns = np.indices(shape)
+    pixels = np.where(np.hypot(rows - 256, columns - 256) < 200, 80, 0)
+    pixels[100:130, 300:340] = 255
+    buffer = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def card(**changes: object) -> ModelCard:

@@ -110,7 +110,6 @@ def _report(
         total_volume_mm3=total_mm3,
         lesions=lesions,
         warnings=["Voxels are 5.0 mm long on one side: small lesions may be missed."],
-        timings_s={"read": 0.5, "predict": 3.0},
         software={"metseg": "0.1.0"},
     )
 

@@ -27,6 +27,7 @@ from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.recovery import Recovery
 from metseg.serving import ServingClient
+from metseg_worker.making import Means
 from metseg_worker.run import Surroundings, make_attempt
 
 T = TypeVar("T")
@@ -64,9 +65,8 @@ class Workplace:
     def attempt(self, job_id: str, attempt: int = 1) -> Final | None:
         """Make an attempt in this process."""
         with closing(ServingClient(self.serving.target, timeout_s=10)) as client:
-            models = ModelLibrary(self.folder / "models")
-            limit_s = self.job_timeout_s
-            around = Surroundings(self.store, models, self.dispatcher, self.holders, client, limit_s, lambda: None)
+            means = Means(self.store, ModelLibrary(self.folder / "models"), client, "a test")
+            around = Surroundings(means, self.dispatcher, self.holders, self.job_timeout_s, lambda: None)
             make_attempt(around, job_id, attempt)
         return self.store.final(job_id)
 

@@ -55,7 +55,7 @@ def draw(scan: Scan, mask: Volume, path: Path) -> np.ndarray:
         model=ModelRef(name="attention_unet", version=1, digest="0"),
         inputs=[],
     )
-    report = build_report(record, card(), scan, found, created_at=datetime.now(UTC))
+    report = build_report(record, card(), scan, found, device="a test")
     draw_overlay(scan, found, report, path)
     with Image.open(path) as image:
         return np.asarray(image)

@@ -26,7 +26,7 @@ def show_result(client: MetsegClient, job: Job) -> None:
     _show_totals(report)
     show_viewer(report, study)
     _show_downloads(client, job.id)
-    _show_origin(report)
+    _show_origin(report, job)
     show_delete(client, job.id)
 
 
@@ -70,7 +70,7 @@ def _size_text(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"
 
 
-def _show_origin(report: Report) -> None:
+def _show_origin(report: Report, job: Job) -> None:
     with st.expander("How this result was made", icon=":material/info:"):
         model = report.model
         st.markdown(
@@ -79,9 +79,16 @@ def _show_origin(report: Report) -> None:
             f"- {plain(report.disease_notice or 'Trained on: the disease is not stated.')}\n"
             f"- Scan: {' × '.join(map(str, report.source.shape))} voxels, "
             f"{_spacing_text(report)}, stored as {''.join(report.source.orientation)}\n"
-            f"- Time: {sum(report.timings_s.values()):.1f} s\n"
+            f"- Time: {_time_text(job)}\n"
+            f"- Network ran on: {plain(report.provenance.device if report.provenance else 'not stated')}\n"
             f"- {plain(report.research_use)}"
         )
+
+
+def _time_text(job: Job) -> str:
+    if job.started_at is None or job.finished_at is None:
+        return "not known"
+    return f"{(job.finished_at - job.started_at).total_seconds():.1f} s"
 
 
 def _spacing_text(report: Report) -> str:

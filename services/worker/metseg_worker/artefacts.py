@@ -11,6 +11,7 @@ from metseg.picture import write_picture
 from metseg.report import Lesion, RanoVerdict, Report
 from metseg.scan import Scan
 from metseg.segment import Segmentation
+from metseg_worker.report import note_of
 
 NIFTI_TYPE: Final = "application/gzip"
 PNG_TYPE: Final = "image/png"
@@ -24,18 +25,29 @@ COLUMNS: Final = (
     *("centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm", "centroid_column_px", "centroid_row_px"),
     *("mean_probability", "max_probability", "slice_axis", "slice_index", "slices_spanned"),
     *("rano_bm_measurable", "rano_bm_target", "rano_bm_decided_by"),
+    "made_by",
 )
-"""Columns of `lesions.csv`, the same for every input; a figure that does not apply is left empty."""
+"""Columns of `lesions.csv`, the same for every input; a figure that does not apply is left empty.
+
+`made_by` says in every row what `note_of` says, for rows are torn from their file."""
 
 
-def write_images(scan: Scan, segmentation: Segmentation, folder: Path) -> list[tuple[Path, str]]:
+def write_images(
+    scan: Scan, segmentation: Segmentation, folder: Path, *, note: str = ""
+) -> list[tuple[Path, str]]:
     """Write mask, probability, scan and (for a volume) lesion numbers.
+
+    Args:
+        scan: As it was read.
+        segmentation: What was found.
+        folder: Where to write.
+        note: Travels with each of the files.
 
     Returns:
         The files with their media types.
     """
     if scan.is_picture:
-        return [(path, PNG_TYPE) for path in _write_pictures(scan, segmentation, folder)]
+        return [(path, PNG_TYPE) for path in _write_pictures(scan, segmentation, folder, note)]
     volumes = {
         "mask": segmentation.mask,
         "lesions": segmentation.labels,
@@ -45,12 +57,12 @@ def write_images(scan: Scan, segmentation: Segmentation, folder: Path) -> list[t
     files = []
     for name, volume in volumes.items():
         path = folder / f"{name}.nii.gz"
-        write_nifti(path, volume, scan.nifti_header)
+        write_nifti(path, volume, scan.nifti_header, note=note)
         files.append((path, NIFTI_TYPE))
     return files
 
 
-def _write_pictures(scan: Scan, segmentation: Segmentation, folder: Path) -> list[Path]:
+def _write_pictures(scan: Scan, segmentation: Segmentation, folder: Path, note: str) -> list[Path]:
     pixels = {
         "mask": segmentation.mask.array * np.uint8(255),
         "probability": np.rint(segmentation.probability.array * 255).astype(np.uint8),
@@ -59,7 +71,7 @@ def _write_pictures(scan: Scan, segmentation: Segmentation, folder: Path) -> lis
     paths = []
     for name, array in pixels.items():
         paths.append(folder / f"{name}.png")
-        write_picture(paths[-1], array[:, :, 0])
+        write_picture(paths[-1], array[:, :, 0], note=note)
     return paths
 
 
@@ -69,7 +81,8 @@ def write_table(report: Report, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_row(lesion, verdicts.get(lesion.label)) for lesion in report.lesions)
+        made_by = {"made_by": note_of(report)}
+        writer.writerows(_row(lesion, verdicts.get(lesion.label)) | made_by for lesion in report.lesions)
 
 
 def _row(lesion: Lesion, verdict: RanoVerdict | None) -> dict[str, str]:

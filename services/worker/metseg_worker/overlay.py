@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from metseg.picture import save_png
 from metseg.report import Report
 from metseg.scan import Scan
 from metseg.segment import Segmentation
+from metseg_worker.report import note_of
 from metseg_worker.tiles import Tile, View, choose_slices, corner_points, outline
 
 MOST_TILES: Final = 12
@@ -61,7 +63,8 @@ def draw_overlay(scan: Scan, segmentation: Segmentation, report: Report, path: P
     side = next(pixels for most, pixels in TILE_PX if len(indices) <= most)
     tiles = [_draw_tile(view.tile(index, side), scan) for index in indices]
     shown = set(np.unique(view.labels[:, :, indices])) - {0}
-    _compose(tiles, _headline(report, len(shown)), _footer(report)).save(path, format="PNG", optimize=False)
+    sheet = _compose(tiles, _headline(report, len(shown)), _footer(report))
+    save_png(sheet, path, note=note_of(report))
 
 
 def _headline(report: Report, shown: int) -> list[Line]:

@@ -1,16 +1,16 @@
 """Puts a result into `report.json`."""
 
+import json
 import platform
-from datetime import datetime
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from metseg.card import ModelCard
 from metseg.jobs import JobRecord
 from metseg.rano_bm import assess
-from metseg.report import Report, SourceInfo
+from metseg.report import InputDigest, Provenance, Report, SourceInfo
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 
@@ -20,14 +20,22 @@ THICK_SLICE_MM: Final = 3.0
 
 
 def build_report(
-    record: JobRecord, card: ModelCard, scan: Scan, segmentation: Segmentation, *, created_at: datetime
+    record: JobRecord, card: ModelCard, scan: Scan, segmentation: Segmentation, *, device: str
 ) -> Report:
-    """All that the job has to say; the timings are added when it ends."""
+    """All that the job has to say.
+
+    Args:
+        record: The job.
+        card: Of the model that was asked.
+        scan: As it was read.
+        segmentation: What was found.
+        device: What the network ran on.
+    """
     volume = scan.volume
     volumes = [lesion.volume_mm3 for lesion in segmentation.lesions if lesion.volume_mm3 is not None]
     return Report(
         job_id=record.id,
-        created_at=created_at,
+        created_at=record.created_at,
         model=record.model,
         trained_on=card.trained_on,
         disease_notice=card.disease_notice,
@@ -43,9 +51,29 @@ def build_report(
         lesions=segmentation.lesions,
         rano_bm=assess(segmentation.lesions, volume, is_picture=scan.is_picture),
         warnings=[*warnings_of(card), *warnings_for(scan, segmentation)],
-        timings_s={},
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
+        provenance=Provenance(
+            inputs=[InputDigest(size_bytes=one.size_bytes, sha256=one.sha256) for one in record.inputs],
+            weights_sha256=card.weights_sha256,
+            preprocessing=card.preprocessing,
+            device=device,
+            processor=platform.machine(),
+        ),
     )
+
+
+def note_of(report: Report) -> str:
+    """What a single artefact says of its origin: one line of JSON, in ASCII."""
+    note: dict[str, Any] = {
+        "job": report.job_id,
+        "model": report.model.model_dump(),
+        "threshold": report.threshold,
+        "software": {name: report.software[name] for name in ("metseg", "metseg-worker")},
+        "research_use": report.research_use,
+    }
+    if report.provenance is not None:
+        note |= report.provenance.model_dump(exclude_none=True)
+    return json.dumps(note, sort_keys=True, separators=(",", ":"))
 
 
 def warnings_of(card: ModelCard) -> list[str]:

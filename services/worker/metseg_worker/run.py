@@ -7,7 +7,6 @@ meanwhile, so an attempt may die at any point, or live on when nobody expects it
 results or half of one.
 """
 
-import hashlib
 import logging
 import os
 import signal
@@ -16,33 +15,24 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from metseg.blobs import open_blob_store
-from metseg.card import ModelCard
 from metseg.dispatch import GRACE_S, Dispatcher
 from metseg.errors import (
-    CardError,
     JobCancelledError,
     JobGoneError,
     JobNotFoundError,
     MetsegError,
     QueueUnavailableError,
-    StoreError,
 )
 from metseg.holders import Holders
-from metseg.jobs import Artefact, AttemptEnd, Failure, Final, JobRecord, JobState, Stage
+from metseg.jobs import Artefact, AttemptEnd, Failure, Final, JobRecord, JobState
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
-from metseg.segment import segment
 from metseg.serving import ServingClient
-from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PNG_TYPE, write_images, write_table
-from metseg_worker.asking import predictor
-from metseg_worker.overlay import draw_overlay
-from metseg_worker.reading import read_in_child
-from metseg_worker.report import build_report
+from metseg_worker.making import Means, make_files
 from metseg_worker.scratch import scratch
 from metseg_worker.settings import WorkerSettings
 from metseg_worker.watch import Watch
@@ -58,13 +48,16 @@ INTERNAL_ERROR = Failure(
 class Surroundings:
     """The outside systems of an attempt; `on_stuck` is called when it does not end though it should."""
 
-    store: JobStore
-    models: ModelLibrary
+    means: Means
     dispatcher: Dispatcher
     holders: Holders
-    serving: ServingClient
     job_timeout_s: float
     on_stuck: Callable[[], None]
+
+    @property
+    def store(self) -> JobStore:
+        """Where the jobs are."""
+        return self.means.store
 
 
 def run_job(job_id: str, attempt: int) -> None:
@@ -80,8 +73,8 @@ def run_job(job_id: str, attempt: int) -> None:
         closing(ServingClient(settings.serving, timeout_s=settings.predict_timeout_s)) as serving,
     ):
         store = JobStore(open_blob_store(settings.store))
-        models = ModelLibrary(settings.models)
-        around = Surroundings(store, models, dispatcher, holders, serving, settings.job_timeout_s, _die)
+        means = Means(store, ModelLibrary(settings.models), serving, settings.serving_device)
+        around = Surroundings(means, dispatcher, holders, settings.job_timeout_s, _die)
         make_attempt(around, job_id, attempt)
 
 
@@ -166,9 +159,10 @@ def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Wat
     state, failure, artefacts = JobState.FAILED, None, list[Artefact]()
     try:
         with scratch(record.id, attempt) as folder:
-            files = _make_files(around, record, watch, folder)
+            files = make_files(around.means, record, folder, check=watch.check, on_progress=watch.on_progress)
             around.store.load(record.id)
             artefacts = [around.store.put_artefact(record.id, attempt, *file) for file in files]
+            watch.check(look=True)  # the last moment at which a cancel can be kept to
         state = JobState.SUCCEEDED
     except JobGoneError:
         return None
@@ -191,43 +185,3 @@ def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Wat
         artefacts=artefacts,
         failure=failure,
     )
-
-
-def _make_files(around: Surroundings, record: JobRecord, watch: Watch, folder: Path) -> list[tuple[Path, str]]:
-    """Segment the job's input and write every artefact into the folder; returned with their media types."""
-    watch.on_progress(Stage.READ, 0, 0)
-    card = _card(around.models, record)
-    source, handover, results = folder / "input", folder / "handover", folder / "results"
-    handover.mkdir()
-    results.mkdir()
-    _download(around.store, record, source)
-    scan = read_in_child(source, handover, record.request.spacing_mm, check=watch.check)
-    predict = predictor(around.serving, record.model, watch.check)
-    threshold = record.request.threshold
-    found = segment(scan, card, predict, threshold=threshold, on_progress=watch.on_progress)
-    files = write_images(scan, found, results)
-    report = build_report(record, card, scan, found, created_at=datetime.now(UTC))
-    draw_overlay(scan, found, report, results / "overlay.png")
-    write_table(report, results / "lesions.csv")
-    watch.check(look=True)
-    report = report.model_copy(update={"timings_s": watch.timings_s()})
-    (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]
-    return [*files, (results / "report.json", JSON_TYPE)]
-
-
-def _card(models: ModelLibrary, record: JobRecord) -> ModelCard:
-    card = models.card(record.model.name, record.model.version)
-    if card.digest != record.model.digest:
-        raise CardError(f"Version {card.version} of model {card.name} is not the one this job was accepted for.")
-    return card
-
-
-def _download(store: JobStore, record: JobRecord, path: Path) -> None:
-    """Fetch the input and make sure that it is what was accepted."""
-    given = record.inputs[0]
-    store.blobs.download(given.key, path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != given.sha256:
-        raise StoreError("The stored input is not the file that was accepted.")

@@ -18,6 +18,7 @@ class WorkerSettings(EnvSettings):
         redis_url: Where the queue is.
         serving_port: gRPC port of the TF Serving on this host, where no `serving` is given.
         serving: TF Serving as host:port.
+        serving_device: What that server runs the networks on, to be told in results.
         models: Folder of the exported models; the worker reads their cards.
         job_timeout_s: A job that takes longer fails.
         predict_timeout_s: An answer of TF Serving that takes longer fails the job.
@@ -29,6 +30,7 @@ class WorkerSettings(EnvSettings):
     redis_url: str = Field(default="", pattern="^(redis|rediss|unix)://")
     serving_port: int = Field(default=8500, ge=1, le=65535)
     serving: str = Field(default="", pattern="^.+:[0-9]+$")
+    serving_device: str = Field(default="not stated", max_length=100)
     models: Path = Path("models")
     job_timeout_s: float = Field(default=600, gt=0)
     predict_timeout_s: float = Field(default=30, gt=0)

@@ -1,0 +1,85 @@
+"""Makes the files of a result out of a job's stored input; the same job gives the same bytes.
+
+Nothing here knows of attempts, queues or the end of a job, so that a result can be made again and compared.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from metseg.card import ModelCard
+from metseg.errors import CardError, StoreError
+from metseg.jobs import JobRecord, Stage
+from metseg.jobstore import JobStore
+from metseg.models import ModelLibrary
+from metseg.segment import OnProgress, segment
+from metseg.serving import ServingClient
+from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PNG_TYPE, write_images, write_table
+from metseg_worker.asking import predictor
+from metseg_worker.overlay import draw_overlay
+from metseg_worker.reading import read_in_child
+from metseg_worker.report import build_report, note_of
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a result is made with; `device` is what the network runs on, in words."""
+
+    store: JobStore
+    models: ModelLibrary
+    serving: ServingClient
+    device: str
+
+
+def make_files(
+    means: Means, record: JobRecord, folder: Path, *, check: Callable[[], None], on_progress: OnProgress
+) -> list[tuple[Path, str]]:
+    """Segment the job's input and write every artefact.
+
+    Args:
+        means: The outside systems.
+        record: The job.
+        folder: Empty; takes the input, the hand-over and the results.
+        check: Called often; what it raises ends the work.
+        on_progress: As for `segment`, and told of the reading before.
+
+    Returns:
+        The artefacts with their media types.
+
+    Raises:
+        MetsegError: the narrowest class that fits.
+    """
+    on_progress(Stage.READ, 0, 0)
+    card = _card(means.models, record)
+    source, handover, results = folder / "input", folder / "handover", folder / "results"
+    handover.mkdir()
+    results.mkdir()
+    _download(means.store, record, source)
+    scan = read_in_child(source, handover, record.request.spacing_mm, check=check)
+    predict = predictor(means.serving, record.model, check)
+    found = segment(scan, card, predict, threshold=record.request.threshold, on_progress=on_progress)
+    report = build_report(record, card, scan, found, device=means.device)
+    files = write_images(scan, found, results, note=note_of(report))
+    draw_overlay(scan, found, report, results / "overlay.png")
+    write_table(report, results / "lesions.csv")
+    (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]
+    return [*files, (results / "report.json", JSON_TYPE)]
+
+
+def _card(models: ModelLibrary, record: JobRecord) -> ModelCard:
+    card = models.card(record.model.name, record.model.version)
+    if card.digest != record.model.digest:
+        raise CardError(f"Version {card.version} of model {card.name} is not the one this job was accepted for.")
+    return card
+
+
+def _download(store: JobStore, record: JobRecord, path: Path) -> None:
+    """Fetch the input and make sure that it is what was accepted."""
+    given = record.inputs[0]
+    store.blobs.download(given.key, path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != given.sha256:
+        raise StoreError("The stored input is not the file that was accepted.")
