@@ -187,7 +187,7 @@ def test_the_log_names_the_keys_id_and_never_the_key(
     lines = [
         JsonLines().format(record) for record in caplog.records if record.name.startswith(("metseg", "uvicorn"))
     ]
-    secret = anna.headers["authorization"].rpartition("_")[2]
+    secret = anna.headers["authorization"].split("_", 2)[2]
     assert not any(secret in line for line in lines)
     key_id = KeyFile(locked.settings.keys).keys()[-1].id
     assert any(json.loads(line).get("key_id") == key_id for line in lines)
@@ -196,7 +196,7 @@ def test_the_log_names_the_keys_id_and_never_the_key(
 def test_the_file_holds_digests_for_its_owners_eyes_only(tmp_path: Path) -> None:
     keys = KeyFile(tmp_path / "deep" / "keys.json")
     key, shown = keys.create("anna", [Scope.READ])
-    assert shown.rpartition("_")[2] not in keys.path.read_text()
+    assert shown.split("_", 2)[2] not in keys.path.read_text()
     assert keys.path.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in keys.path.parent.iterdir()] == ["keys.json"]
     assert KeyFile(keys.path).find(shown) == key

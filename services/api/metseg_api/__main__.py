@@ -11,6 +11,7 @@ from metseg.errors import MetsegError
 from metseg.logs import set_up_logging
 from metseg_api.app import create_app
 from metseg_api.console import read_arguments
+from metseg_api.oidc import TokenReader
 from metseg_api.settings import ApiSettings
 
 GRACE_S = 5
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.run(settings, given)
             return
         settings.key_file()
+        TokenReader.of(settings)
     except MetsegError as exc:
         sys.exit(f"metseg-api: {exc}")
     _serve(settings)

@@ -20,6 +20,7 @@ from metseg_api.admission import Admission, Limits
 from metseg_api.audit import AuditTrail
 from metseg_api.idempotency import KeysInFlight
 from metseg_api.keys import KeyFile
+from metseg_api.oidc import TokenReader
 from metseg_api.settings import ApiSettings
 from metseg_api.views import JobReader
 
@@ -44,7 +45,10 @@ class JobOwners:
 
 @dataclass(frozen=True)
 class Backends:
-    """The outside systems, each behind its own class; `keys` is None where access is not controlled."""
+    """The outside systems, each behind its own class.
+
+    `keys` is None where access is not controlled, `tokens` where those of no issuer are taken.
+    """
 
     settings: ApiSettings
     blobs: BlobStore
@@ -54,6 +58,7 @@ class Backends:
     line: WaitingLine
     in_flight: KeysInFlight
     keys: KeyFile | None
+    tokens: TokenReader | None
     owners: JobOwners
     audit: AuditTrail
     admission: Admission
@@ -74,6 +79,7 @@ class Backends:
             line=WaitingLine(settings.redis_url),
             in_flight=KeysInFlight(settings.redis_url),
             keys=settings.key_file(),
+            tokens=TokenReader.of(settings),
             owners=JobOwners(jobs),
             audit=AuditTrail(blobs),
             admission=Admission(settings.redis_url, Limits.of(settings)),

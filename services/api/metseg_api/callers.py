@@ -1,4 +1,4 @@
-"""Who is asking: from the key that came to what it may do, and to whose jobs."""
+"""Who is asking: from the key or the token that came to what it may do, and to whose jobs."""
 
 import logging
 from dataclasses import dataclass
@@ -11,12 +11,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from metseg.errors import JobNotFoundError
 from metseg.jobs import is_job_id
 from metseg_api.audit import Action, AuditTrail, Deed
-from metseg_api.backends import BackendsOf
+from metseg_api.backends import Backends, BackendsOf
 from metseg_api.errors import KeyRequiredError, ScopeMissingError
 from metseg_api.examples import JOB_ID
-from metseg_api.keys import Scope
+from metseg_api.keys import KEY_PREFIX, Scope
 
-_bearer = HTTPBearer(auto_error=False, description="A key made by `metseg-api keys create`.")
+_bearer = HTTPBearer(
+    auto_error=False, description="A key made by `metseg-api keys create`, or a token of the issuer that is named."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ class Caller:
     """Who asks; without access control nobody in particular, who may do everything.
 
     Attributes:
-        key_id: Public part of the key.
+        key_id: Public part of the key; of a token's holder the owner.
         owner: Whose jobs the caller sends and sees.
     """
 
@@ -51,29 +53,43 @@ async def _caller(
     if backends.keys is None:
         return Caller()
     if credentials is None:
-        raise KeyRequiredError("Send an API key: Authorization: Bearer <key>.")
-    key = backends.keys.find(credentials.credentials)
+        raise KeyRequiredError("Send an API key, or a token where they are taken: Authorization: Bearer <key>.")
+    key_id, owner, scopes = await run_sync(_identified, backends, credentials.credentials)
+    request.state.key_id = key_id
+    await run_sync(backends.admission.check_rate, key_id)
+    return Caller(key_id, owner, scopes)
+
+
+def _identified(backends: Backends, presented: str) -> tuple[str, str, frozenset[Scope]]:
+    """The id, the owner and the scopes of the key or token that was presented.
+
+    Raises:
+        KeyRequiredError: It is none that counts.
+        IssuerUnavailableError: That cannot be told now.
+    """
+    if backends.tokens is not None and not presented.startswith(KEY_PREFIX):
+        holder = backends.tokens.read(presented)
+        return holder.owner, holder.owner, holder.scopes
+    key = backends.keys.find(presented) if backends.keys is not None else None
     if key is None:
         raise KeyRequiredError("The API key is not known, or was revoked.")
-    request.state.key_id = key.id
-    await run_sync(backends.admission.check_rate, key.id)
-    return Caller(key.id, key.owner, frozenset(key.scopes))
+    return key.id, key.owner, frozenset(key.scopes)
 
 
 CallerOf = Annotated[Caller, Depends(_caller)]
 
 
 def needs(scope: Scope) -> Any:
-    """A route's dependency: the caller's key must have that scope, or be an administrator's.
+    """A route's dependency: the caller's key or token must have that scope, or be an administrator's.
 
     Raises:
-        KeyRequiredError: No key came, or none that counts (when a request comes).
-        ScopeMissingError: The key is not good for this (likewise).
+        KeyRequiredError: Neither came, or none that counts (when a request comes).
+        ScopeMissingError: It is not good for this (likewise).
     """
 
     async def check(caller: CallerOf) -> None:
         if scope not in caller.scopes and not caller.is_admin:
-            raise ScopeMissingError(f"This needs a key with the scope {scope.value}.")
+            raise ScopeMissingError(f"This needs a key or token with the scope {scope.value}.")
 
     return Depends(check)
 

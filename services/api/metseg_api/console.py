@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from metseg.blobs import open_blob_store
+from metseg.errors import SettingsError
 from metseg_api.audit import Action, AuditTrail, Deed, Head
 from metseg_api.keys import KeyFile, Scope
+from metseg_api.oidc import owner_of
 from metseg_api.settings import ApiSettings
 
 _HEAD = re.compile(r"(\d{1,12}):([0-9a-f]{64})")
@@ -18,7 +20,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was asked on the command line; `run` is the command, None where the API is to be served."""
     parser = argparse.ArgumentParser(prog="metseg-api", description="Serve the job API, or see to who may use it.")
     parser.set_defaults(run=None)
-    things = parser.add_subparsers(metavar="{serve,keys,audit}")
+    things = parser.add_subparsers(metavar="{serve,keys,owner,audit}")
     things.add_parser("serve", help="serve the API until told to stop (so it does without a command)")
     keys = things.add_parser("keys", help="make, list and revoke API keys").add_subparsers(required=True)
     create = keys.add_parser("create", help="make a key and show it, this once")
@@ -35,6 +37,9 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     revoke = keys.add_parser("revoke", help="end a key, at once")
     revoke.add_argument("id", help="its id, as listed")
     revoke.set_defaults(run=_revoke_key)
+    owner = things.add_parser("owner", help="tell the owner that a subject of the issuer of tokens is here")
+    owner.add_argument("subject", help="the `sub` of its tokens")
+    owner.set_defaults(run=_tell_owner)
     audit = things.add_parser("audit", help="read and check the audit trail").add_subparsers(required=True)
     audit.add_parser("export", help="write all entries as JSON lines").set_defaults(run=_export_audit)
     verify = audit.add_parser("verify", help="check that no entry was changed, removed or inserted")
@@ -65,6 +70,12 @@ def _revoke_key(settings: ApiSettings, given: argparse.Namespace) -> None:
     key = KeyFile(settings.keys).revoke(given.id)
     _tell_audit(settings, Action.KEY_REVOKE, key.id)
     sys.stderr.write(f"Key {key.id} of {key.owner} is refused from now on.\n")
+
+
+def _tell_owner(settings: ApiSettings, given: argparse.Namespace) -> None:
+    if settings.oidc_issuer is None:
+        raise SettingsError("METSEG_OIDC_ISSUER: expected the issuer whose subject it is, and none is set")
+    sys.stdout.write(f"{owner_of(settings.oidc_issuer, given.subject)}\n")
 
 
 def _export_audit(settings: ApiSettings, _given: argparse.Namespace) -> None:

@@ -2,11 +2,11 @@
 
     RequestError
     ├─ FileMissingError, UploadTooLargeError, UploadTimeoutError, MultipartError, MediaTypeError
-    ├─ KeyRequiredError, ScopeMissingError
+    ├─ KeyRequiredError (TokenRefusedError), ScopeMissingError
     └─ KeyReusedError, RangeError
     RetryLaterError
     ├─ KeyInFlightError, RateLimitedError, QuotaError
-    └─ QueueFullError, StoreFullError, TooManyFollowersError
+    └─ QueueFullError, StoreFullError, TooManyFollowersError, IssuerUnavailableError
     JobError
     └─ ArtefactNotFoundError, ResultNotReadyError (a JobStateError)
 
@@ -67,6 +67,12 @@ class TooManyFollowersError(RetryLaterError):
     code = "too_many_followers"
 
 
+class IssuerUnavailableError(RetryLaterError):
+    """The keys of the issuer of tokens are not known, and it does not answer."""
+
+    code = "issuer_unavailable"
+
+
 class FileMissingError(errors.RequestError):
     """The form holds no file."""
 
@@ -107,6 +113,12 @@ class KeyRequiredError(errors.RequestError):
     """No API key came, or none that counts."""
 
     code = "key_required"
+
+
+class TokenRefusedError(KeyRequiredError):
+    """The bearer token is not one that counts here."""
+
+    code = "token_refused"
 
 
 class ScopeMissingError(errors.RequestError):

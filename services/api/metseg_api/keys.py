@@ -24,7 +24,9 @@ from metseg.jobs import Schema
 
 OWNER_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
-_KEY = re.compile(r"metseg_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
+KEY_PREFIX = "metseg_"
+
+_KEY = re.compile(KEY_PREFIX + r"([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 
 
 class Scope(StrEnum):
@@ -106,7 +108,7 @@ class KeyFile:
         if not re.fullmatch(OWNER_PATTERN, owner):
             raise RequestError("An owner has 1 to 64 small letters, digits, dots, dashes and underlines.")
         key_id = secrets.token_hex(4)
-        shown = f"metseg_{key_id}_{secrets.token_urlsafe(32)}"
+        shown = f"{KEY_PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
         key = ApiKey(
             id=key_id,
             owner=owner,

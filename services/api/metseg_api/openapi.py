@@ -105,7 +105,12 @@ UPLOAD_FORM = {
     },
 }
 
-CALLER_PROBLEMS = (refusals.KeyRequiredError, refusals.RateLimitedError)
+CALLER_PROBLEMS = (
+    refusals.KeyRequiredError,
+    refusals.TokenRefusedError,
+    refusals.RateLimitedError,
+    refusals.IssuerUnavailableError,
+)
 """What whoever asks may be told where access is controlled."""
 SCOPE_PROBLEMS = (*CALLER_PROBLEMS, refusals.ScopeMissingError)
 STORE_PROBLEMS = (errors.StoreError, errors.BlobNotFoundError, errors.StoreUnavailableError)

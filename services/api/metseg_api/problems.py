@@ -22,6 +22,7 @@ from metseg.jobs import Failure, JobState
 from metseg_api.errors import (
     ArtefactNotFoundError,
     FileMissingError,
+    IssuerUnavailableError,
     KeyInFlightError,
     KeyRequiredError,
     KeyReusedError,
@@ -35,6 +36,7 @@ from metseg_api.errors import (
     RetryLaterError,
     ScopeMissingError,
     StoreFullError,
+    TokenRefusedError,
     TooManyFollowersError,
     UploadTimeoutError,
     UploadTooLargeError,
@@ -68,6 +70,7 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     MultipartError: Kind(400, "Malformed multipart body"),
     MediaTypeError: Kind(415, "Unsupported media type"),
     KeyRequiredError: Kind(401, "API key required"),
+    TokenRefusedError: Kind(401, "Token refused"),
     ScopeMissingError: Kind(403, "Scope missing"),
     KeyReusedError: Kind(422, "Idempotency key reused"),
     KeyInFlightError: Kind(409, "Idempotency key in flight"),
@@ -87,6 +90,9 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     errors.QueueUnavailableError: Kind(503, "Queue unavailable", f"The queue cannot be reached now. {_RETRY}"),
     TooManyFollowersError: Kind(
         503, "Too many followers", "Too many requests follow jobs now; poll, or come later."
+    ),
+    IssuerUnavailableError: Kind(
+        503, "Issuer unavailable", f"The issuer of the token cannot be asked for its keys now. {_RETRY}"
     ),
     errors.CardError: Kind(500, "Damaged model card", "The card of this model cannot be read."),
     errors.JobNotFoundError: Kind(404, "No such job"),
@@ -190,6 +196,8 @@ def _headers(error: errors.MetsegError) -> dict[str, str]:
         return {"Retry-After": str(max(math.ceil(error.retry_after_s), 1))}
     if isinstance(error, ResultNotReadyError) and not error.state.is_final:
         return {"Retry-After": "1"}
+    if isinstance(error, TokenRefusedError):
+        return {"WWW-Authenticate": 'Bearer error="invalid_token"'}  # RFC 6750, section 3.1
     if isinstance(error, KeyRequiredError):
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, RangeError):

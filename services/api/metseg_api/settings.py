@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 
 from metseg.errors import SettingsError
 from metseg.jobs import KEPT_S, MOST_KEPT_S
-from metseg.settings import EnvSettings
 from metseg_api.keys import KeyFile
+from metseg_api.oidc import OidcSettings
 
 
-class ApiSettings(EnvSettings):
+class ApiSettings(OidcSettings):
     """Where the API listens and which store, queue, server and models it speaks for."""
 
     host: str = "127.0.0.1"
@@ -43,18 +43,20 @@ class ApiSettings(EnvSettings):
             return False
 
     def key_file(self) -> KeyFile | None:
-        """The API keys; None, which lets everyone in, where none was ever made and only this machine can ask.
+        """The API keys; None, which lets everyone in, where only this machine can ask and nothing controls access.
+
+        Nothing does where no key was ever made and no issuer of tokens is named.
 
         Raises:
             SettingsError: The file is damaged, or there is none and others could reach the API.
         """
         keys = KeyFile(self.keys)
-        if keys.keys():
+        if keys.keys() or self.oidc_issuer is not None:
             return keys
         if not self.is_local:
             raise SettingsError(
-                f"METSEG_HOST: {self.host} can be reached from elsewhere, and there is no API key; "
-                "`metseg-api keys create` makes one"
+                f"METSEG_HOST: {self.host} can be reached from elsewhere, and there is neither an API key "
+                "(`metseg-api keys create` makes one) nor METSEG_OIDC_ISSUER"
             )
         return None
 
