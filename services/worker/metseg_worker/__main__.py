@@ -1,9 +1,10 @@
-"""Starts a worker: `metseg-worker`, or `python -m metseg_worker`.
+"""Starts a worker: `metseg-worker`, or `python -m metseg_worker`; `replay <job>` makes a result again instead.
 
 The parent only waits for jobs, so it imports little: numpy, gRPC and nibabel, which every job needs and each
 forked child then has. The imaging libraries (Pillow, SciPy, connected components) load in the child.
 """
 
+import argparse
 import logging
 import sys
 
@@ -16,6 +17,7 @@ from metseg.logs import set_up_logging
 from metseg.rq_worker import work_until_stopped
 from metseg_worker.keeper import Keeper
 from metseg_worker.losing import LossReport
+from metseg_worker.replay import replay_command
 from metseg_worker.scratch import sweep_scratch
 from metseg_worker.settings import WorkerSettings
 
@@ -23,6 +25,16 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> int:
+    """Do what the command line asks for; the exit code."""
+    parser = argparse.ArgumentParser("metseg-worker", description="Works until it is told to stop.")
+    commands = parser.add_subparsers(dest="command")
+    again = commands.add_parser("replay", help="make the result of a job again and compare it")
+    again.add_argument("job", help="id of a job that succeeded and has not expired")
+    arguments = parser.parse_args()
+    return replay_command(arguments.job) if arguments.command == "replay" else work()
+
+
+def work() -> int:
     """Work until SIGTERM or SIGINT, which end or give back a running job; 1 when the settings are wrong."""
     set_up_logging()
     try:

@@ -1,0 +1,87 @@
+"""Makes the result of a job again and compares it with the stored one: `metseg-worker replay <job>`.
+
+It shows that a result can be traced to its input, model and build, and finds where a new build, server or device
+answers otherwise. Nothing is stored and the job stays as it is.
+"""
+
+import hashlib
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from metseg.blobs import open_blob_store
+from metseg.errors import JobStateError, MetsegError
+from metseg.jobs import JobState, Stage
+from metseg.jobstore import JobStore
+from metseg.models import ModelLibrary
+from metseg.serving import ServingClient
+from metseg_worker.making import Means, make_files
+from metseg_worker.scratch import scratch
+from metseg_worker.settings import WorkerSettings
+
+NO_ATTEMPT: Final = 0
+SAME, FAILED, DIFFERENT = 0, 1, 3
+"""Exit codes."""
+
+
+def replay(means: Means, job_id: str) -> dict[str, str]:
+    """Make a job's artefacts again.
+
+    Returns:
+        Of each artefact, then or now: `same`, `differs`, `missing` (was there then) or `new`.
+
+    Raises:
+        JobNotFoundError, JobGoneError: there is no such job any more.
+        JobStateError: it has no result to compare with.
+        MetsegError: it cannot be made again; the narrowest class that fits.
+    """
+    record, final = means.store.load(job_id), means.store.final(job_id)
+    if final is None or final.state is not JobState.SUCCEEDED:
+        raise JobStateError("expected a job that succeeded, for only that has a result to compare with")
+    stored = {artefact.name: artefact.sha256 for artefact in final.artefacts}
+    with scratch(job_id, NO_ATTEMPT) as folder:
+        files = make_files(means, record, folder, check=_go_on, on_progress=_tell_nobody)
+        made = {path.name: _sha256(path) for path, _ in files}
+    return {name: _verdict(stored.get(name), made.get(name)) for name in sorted(stored | made)}
+
+
+def replay_command(job_id: str) -> int:
+    """Run `replay` by the environment's settings and tell each artefact on standard output.
+
+    Returns:
+        0 where all are the same, 3 where one is not, 1 where the job cannot be made again.
+    """
+    try:
+        settings = WorkerSettings.from_env()
+        store = JobStore(open_blob_store(settings.store))
+        with closing(ServingClient(settings.serving, timeout_s=settings.predict_timeout_s)) as serving:
+            means = Means(store, ModelLibrary(settings.models), serving, settings.serving_device)
+            verdicts = replay(means, job_id)
+    except MetsegError as exc:
+        sys.stderr.write(f"metseg-worker replay: {exc}\n")
+        return FAILED
+    for name, verdict in verdicts.items():
+        sys.stdout.write(f"{verdict:8}{name}\n")
+    return SAME if set(verdicts.values()) == {"same"} else DIFFERENT
+
+
+def _verdict(then: str | None, now: str | None) -> str:
+    if then is None:
+        return "new"
+    if now is None:
+        return "missing"
+    return "same" if then == now else "differs"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _go_on() -> None:
+    """Let nothing but the end of the work end it."""
+
+
+def _tell_nobody(_stage: Stage, _done: int, _total: int) -> None:
+    """Show no progress."""
