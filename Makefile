@@ -35,11 +35,13 @@ $(INSTALLED): $(PROJECT_FILES) constraints.txt deploy/local/make_venv.sh
 	@$(PIP_INSTALL) --no-build-isolation --group dev $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-check: install  ## formatting, lint, types, who may import whom
+check: install  ## formatting, lint, types, who may import whom, scripts, images
 	$(VENV)/bin/ruff format --check $(RUFF_PATHS)
 	$(VENV)/bin/ruff check $(RUFF_PATHS)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/shellcheck .ci/run deploy/*/*.sh
+	$(VENV)/bin/hadolint services/*/Dockerfile
 
 test: install models  ## every test, with the running stack and a browser
 	@deploy/local/system_parts.sh chromium

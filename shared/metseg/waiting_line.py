@@ -18,6 +18,8 @@ RECENT: Final = 20
 """From how many attempts that ended last, of each lane, the typical duration is taken."""
 REMEMBERED_S: Final = 5.0
 """How long the pace is told again before Redis is asked anew."""
+BEATING_S: Final = 45.0
+"""A worker that waits beats every quarter of a minute, one at work more often."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,15 @@ class WaitingLine:
         """How many attempts wait in a lane."""
         with redis_errors():
             return int(self._lanes[lane].count)
+
+    def beats_on(self, host: str) -> bool:
+        """Whether a worker of that host name has beaten within the last `BEATING_S`."""
+        with redis_errors():
+            names = self._redis.smembers(WORKERS_KEY.format(QUEUE_NAMES[Priority.ROUTINE]))
+            told = [self._redis.hmget(name, "hostname", "last_heartbeat") for name in names]
+        beats = [str(beat, "utf-8") for at, beat in told if isinstance(beat, bytes) and at == host.encode()]
+        now = datetime.now(UTC)
+        return any((now - datetime.fromisoformat(beat)).total_seconds() < BEATING_S for beat in beats)
 
     def close(self) -> None:
         """Close the connections."""

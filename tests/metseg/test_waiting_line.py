@@ -90,6 +90,15 @@ def test_the_pace_is_asked_anew_only_after_some_seconds(
     assert line.pace().typical_s == 3
 
 
+def test_a_worker_beats_on_its_own_host_alone(line: WaitingLine, queue: Queue) -> None:
+    assert not line.beats_on("here")
+    worker = Worker([queue], connection=queue.connection)
+    worker.hostname = "here"
+    worker.register_birth()
+    assert line.beats_on("here")
+    assert not line.beats_on("elsewhere")
+
+
 def test_without_redis_it_says_so(line: WaitingLine, redis_server: RedisServer) -> None:
     redis_server.stop()
     with pytest.raises(QueueUnavailableError):
