@@ -128,6 +128,8 @@ class ModelCard(CardPart):
     """What stands in `card.json`; `read` and `write` keep it whole.
 
     `classes` counts the channels of the network's own answer: 1 for lesion, more for background and its kinds.
+    `mirrored` says that the served answer is the mean of the network's for a slice and for its mirror image, left
+    for right, at twice the cost; `gflop_per_slice` counts both.
     """
 
     schema_version: Literal[1] = 1
@@ -150,6 +152,7 @@ class ModelCard(CardPart):
     licence: str
     created_at: AwareDatetime
     classes: int = Field(default=1, ge=1)
+    mirrored: bool = False
     operating_points: list[MeasuredPoint] = []
     evidence: Evidence | None = None
 
@@ -176,19 +179,18 @@ class ModelCard(CardPart):
     @property
     def digest(self) -> str:
         """SHA-256 over all that decides a result: weights, preprocessing, threshold and smallest lesion."""
-        decisive = self.model_dump(
-            mode="json",
-            include={
-                "name",
-                "version",
-                "weights_sha256",
-                "preprocessing",
-                "threshold",
-                "min_lesion_mm3",
-                "min_lesion_px",
-            },
-            exclude_none=True,
-        )
+        fields = {
+            "name",
+            "version",
+            "weights_sha256",
+            "preprocessing",
+            "threshold",
+            "min_lesion_mm3",
+            "min_lesion_px",
+        }
+        if self.mirrored:  # cards of before it was there keep their digest
+            fields.add("mirrored")
+        decisive = self.model_dump(mode="json", include=fields, exclude_none=True)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     @property

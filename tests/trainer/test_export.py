@@ -115,6 +115,19 @@ def test_a_network_of_several_classes_is_served_as_one_probability_of_lesion(
     np.testing.assert_allclose(answer, classes[..., 1:].sum(-1, keepdims=True), atol=1e-5)
 
 
+def test_a_mirrored_export_answers_alike_on_either_side_and_with_the_mean_of_both(
+    network: keras.Model, card: ModelCard, tmp_path: Path
+) -> None:
+    mirrored = card.model_copy(update={"mirrored": True})
+    slices = noise(2, SIDE)
+    predict = saved_model_predictor(export_network(network, mirrored, tmp_path))
+    answer, answer_of_mirror_image = predict([slices, slices[:, ::-1]])
+    plain = network.predict(np.concatenate([slices, slices[:, ::-1]]), verbose=0)
+    np.testing.assert_allclose(answer, (plain[:2] + plain[2:, ::-1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(answer, answer_of_mirror_image[:, ::-1], atol=1e-5)
+    assert mirrored.digest != card.digest
+
+
 @pytest.mark.slow
 def test_a_network_with_a_model_inside_is_folded_too(card: ModelCard, tmp_path: Path) -> None:
     network = unsettle_norms(build_network("inception_v3_segmenter", "skips", (SIDE, SIDE)))

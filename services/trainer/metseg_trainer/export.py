@@ -19,7 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from metseg.card import CARD_PATH, ModelCard
 from metseg.errors import CardError, MetsegError
 from metseg_trainer.folding import fold_batch_norm
-from metseg_trainer.predictors import keras_predictor, lesion_channel, saved_model_predictor
+from metseg_trainer.predictors import find_lesion, keras_predictor, saved_model_predictor
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 WARMUP_BATCHES = (1, 8)
@@ -51,7 +51,7 @@ def export_network(network: keras.Model, card: ModelCard, models: Path) -> Path:
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        _write_saved_model(network, card.name, unfinished)
+        _write_saved_model(network, card, unfinished)
         (unfinished / CARD_PATH).parent.mkdir(exist_ok=True)
         card.write(unfinished / CARD_PATH)
         _write_warmup(unfinished / WARMUP_PATH, card)
@@ -89,7 +89,8 @@ def check_export(network: keras.Model, folder: Path, card: ModelCard) -> float:
     ball = 255 * np.exp(-3 * ((x - 0.2) ** 2 + y**2))
     shapes = np.repeat(ball.astype(np.uint8)[None, :, :, None], 3, axis=-1)
     batches: list[NDArray[np.uint8]] = [noise, np.concatenate([shapes, noise, shapes // 2])]
-    pairs = zip(keras_predictor(network)(batches), saved_model_predictor(folder)(batches), strict=True)
+    trained = keras_predictor(network, mirrored=card.mirrored)
+    pairs = zip(trained(batches), saved_model_predictor(folder)(batches), strict=True)
     difference = max(float(np.abs(one - other).max()) for one, other in pairs)
     if not difference < LARGEST_DIFFERENCE:
         raise ExportDiffersError(
@@ -98,13 +99,13 @@ def check_export(network: keras.Model, folder: Path, card: ModelCard) -> float:
     return difference
 
 
-def _write_saved_model(network: keras.Model, name: str, folder: Path) -> None:
+def _write_saved_model(network: keras.Model, card: ModelCard, folder: Path) -> None:
     folded = fold_batch_norm(network)
     spec = tf.TensorSpec((None, *folded.input_shape[1:]), tf.uint8, name="slices")
 
     @tf.function(input_signature=[spec])
     def probability(slices: tf.Tensor) -> tf.Tensor:
-        return lesion_channel(folded(slices, training=False))
+        return find_lesion(folded, slices, mirrored=card.mirrored)
 
     frozen = convert_variables_to_constants_v2(probability.get_concrete_function())
 
@@ -113,7 +114,7 @@ def _write_saved_model(network: keras.Model, name: str, folder: Path) -> None:
         (answer,) = frozen(slices)
         return {"probability": tf.ensure_shape(answer, (None, *folded.output_shape[1:-1], 1))}
 
-    module = tf.Module(name=name)
+    module = tf.Module(name=card.name)
     module.frozen = frozen
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
 

@@ -93,8 +93,8 @@ def trained(folder: RunFolder, training_data: Sequence[TrainingData], cache: Pat
     card = make_card(recipe, network, version=1, point=OperatingPoint(), scores=[], training_data=training_data)
     if folder.report.is_file():
         card = read_report(folder.report).write_into(card)
-    kept = _cache(cache, weights_digest(folder.weights), recipe.preprocessing)
-    return Subject(card, keras_predictor(network), kept)
+    kept = _cache(cache, f"{weights_digest(folder.weights)}{' mirrored' * recipe.mirrored}", recipe.preprocessing)
+    return Subject(card, keras_predictor(network, mirrored=recipe.mirrored), kept)
 
 
 def kept_cases(recipe: Recipe, places: Places) -> dict[str, list[Case]]:

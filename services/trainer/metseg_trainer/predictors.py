@@ -16,19 +16,36 @@ from metseg.segment import Batches, Predict
 from metseg_trainer.losses import lesion_probability
 
 
-def keras_predictor(network: keras.Model) -> Predict:
-    """Let a Keras model answer batches, on whatever backend it lives."""
+def keras_predictor(network: keras.Model, *, mirrored: bool = False) -> Predict:
+    """Let a Keras model answer batches, on whatever backend it lives; `mirrored` as in `find_lesion`."""
 
     def predict(batches: Batches) -> Iterator[NDArray[np.float32]]:
         for batch in batches:
-            answer = lesion_channel(network(batch, training=False))
+            answer = find_lesion(network, batch, mirrored=mirrored)
             yield np.asarray(keras.ops.convert_to_numpy(answer), dtype=np.float32)
 
     return predict
 
 
-def lesion_channel(answer: Any) -> Any:
-    """Return a network's probability of lesion, (n, w, h, 1); one channel alone is that already."""
+def find_lesion(network: keras.Model, slices: Any, *, mirrored: bool) -> Any:
+    """Return a network's probability of lesion, (n, w, h, 1), for slices (n, w, h, 3).
+
+    Args:
+        network: Of one class or more.
+        slices: uint8 in RAS+ order, so that the first axis after n runs from left to right.
+        mirrored: Take the mean with the answer for the mirror image: a head is nearly symmetric, and what the
+            network sees on one side only when it lies there is seldom a lesion.
+    """
+    answer = _lesion_channel(network(slices, training=False))
+    if not mirrored:
+        return answer
+    mirror_image = keras.ops.flip(slices, axis=1)
+    other = _lesion_channel(network(mirror_image, training=False))
+    return (answer + keras.ops.flip(other, axis=1)) / 2.0
+
+
+def _lesion_channel(answer: Any) -> Any:
+    """One channel alone is the probability of lesion already."""
     return answer if answer.shape[-1] == 1 else lesion_probability(answer)
 
 

@@ -102,6 +102,7 @@ class Recipe:
         phantoms: Synthetic sets by purpose: `train`, `validation` (the operating point is chosen there), `test`.
         preprocessing: As in the model card.
         classes: 1 for lesion against the rest; more for a softmax over the background and the target's classes.
+        mirrored: Answer with the mean for a slice and its mirror image, as in the model card.
         encoder_weights: Where a pre-trained encoder's weights come from: `imagenet` or a file; None is nowhere.
         batch: Slices a step.
         loss: What is minimised.
@@ -130,6 +131,7 @@ class Recipe:
     phantoms: dict[str, PhantomSet] = field(default_factory=dict)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     classes: int = 1
+    mirrored: bool = False
     encoder_weights: str | None = None
     batch: int = 8
     loss: LossKind = LossKind.DICE_CROSS_ENTROPY

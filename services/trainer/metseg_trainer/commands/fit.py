@@ -114,6 +114,12 @@ def _add_changes(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--average", type=float, metavar="KEEP", help="validate and keep a running mean of the weights, as 0.8"
     )
+    group.add_argument(
+        "--mirrored",
+        action="store_true",
+        default=None,
+        help="judge and serve the mean of the answers for a slice and its mirror image, at twice the cost",
+    )
     group.add_argument("--seed", type=int, metavar="N", help="of everything random, the kept patients too")
 
 
@@ -143,7 +149,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         raise RequestError("name what to train on by --recipe or --cases, or what to go on with by --resume --run")
     wanted: dict[str, Any] = {
         name: getattr(options, name)
-        for name in ("loss", "learning_rate", "batch", "patience", "average", "seed", "precision")
+        for name in ("loss", "learning_rate", "batch", "patience", "average", "mirrored", "seed", "precision")
     }
     return replace(recipe, **{name: value for name, value in wanted.items() if value is not None})
 
