@@ -26,7 +26,10 @@ PACKAGES = {
     "metseg_serving": ROOT / "services" / "serving",
 }
 MAX_MODULE_LINES = 300
-FOUND_BY_NAME = {"nilearn"}  # its template is read as a file
+FOUND_BY_NAME = {
+    "nilearn",  # its template is read as a file
+    *("pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"),  # pydicom asks who can decode
+}
 
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys

@@ -12,7 +12,10 @@ sentence for people: what was expected and what came. A message never holds a fi
     │   ├─ InputTooSmallError      input_too_small
     │   ├─ UnsupportedInputError   input_unsupported
     │   ├─ NotFiniteError          input_not_finite
-    │   └─ GeometryError           input_geometry
+    │   ├─ GeometryError           input_geometry
+    │   ├─ CompressionError        input_compression
+    │   ├─ NotMrError              input_not_mr
+    │   └─ SeriesError             series_unusable (and below it those of `metseg.series_errors`)
     ├─ RequestError                request_invalid
     │   └─ UnknownModelError       model_unknown
     ├─ ServingError                serving_failed
@@ -96,6 +99,24 @@ class GeometryError(InputError):
     """The position in space is missing, not finite or collapsed."""
 
     code = "input_geometry"
+
+
+class CompressionError(InputError):
+    """The file is packed in a way that is not unpacked here."""
+
+    code = "input_compression"
+
+
+class NotMrError(InputError):
+    """The image is none of a magnetic resonance scanner."""
+
+    code = "input_not_mr"
+
+
+class SeriesError(InputError):
+    """The DICOM images that came are not one sound series."""
+
+    code = "series_unusable"
 
 
 class RequestError(MetsegError):

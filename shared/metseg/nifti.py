@@ -107,6 +107,19 @@ def write_nifti(path: Path, volume: Volume, header: bytes | None = None, *, note
         stream.write(image.to_bytes())
 
 
+def geometry_of(volume: Volume) -> bytes:
+    """The geometry of a volume that came from elsewhere, for `write_nifti`.
+
+    The affine stands in the sform and, without shear, in the qform, both with the code for scanner coordinates.
+    """
+    header = Nifti1Header()
+    header.set_data_shape(volume.shape)
+    header.set_xyzt_units("mm")
+    header.set_qform(volume.affine, code="scanner")
+    header.set_sform(volume.affine, code="scanner")
+    return bytes(_geometry_only(header).binaryblock)
+
+
 def _read(stream: IO[bytes], limits: ReadLimits) -> tuple[Volume, bytes, tuple[str, ...]]:
     start = stream.read(HEADER_BYTES[1])
     if _version(start) == 2:

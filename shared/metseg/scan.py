@@ -18,8 +18,17 @@ from metseg.volume import Volume
 class ScanKind(StrEnum):
     """What a scan was read from."""
 
+    DICOM = "dicom"
     NIFTI = "nifti"
     PICTURE = "picture"
+
+
+@dataclass(frozen=True)
+class SourceSlice:
+    """The DICOM image that a slice of a volume came from; `frame` counts from 0 in its file."""
+
+    path: Path
+    frame: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +42,8 @@ class Scan:
         has_spacing: False for a picture that came without `spacing_mm`; its affine counts pixels then.
         nifti_header: The geometry of a NIfTI file, to write results with the very same one.
         warnings: Sentences for the report.
+        slices: Of a DICOM series, where each slice along axis 2 came from. Whose images they are is not kept: what
+            must carry it reads these files again.
     """
 
     volume: Volume
@@ -40,6 +51,7 @@ class Scan:
     has_spacing: bool = True
     nifti_header: bytes | None = None
     warnings: tuple[str, ...] = ()
+    slices: tuple[SourceSlice, ...] = ()
 
     @property
     def is_picture(self) -> bool:
@@ -60,18 +72,26 @@ def read_scan(
     Raises:
         InputError: the narrowest class that fits; the message can be shown to the sender.
     """
-    start = _first_bytes(path)
-    if not start:
+    if not path.stat().st_size:
         raise EmptyInputError("expected an image, got an empty file")
-    if is_nifti(start):
+    kind = kind_of(path)
+    if kind is ScanKind.NIFTI:
         volume, header, warnings = read_nifti(path, limits)
         return Scan(volume, ScanKind.NIFTI, nifti_header=header, warnings=warnings)
-    if is_picture(start):
+    if kind is ScanKind.PICTURE:
         volume = read_picture(path, limits, spacing_mm)
         return Scan(volume, ScanKind.PICTURE, has_spacing=spacing_mm is not None)
     raise UnknownFormatError(
         "expected a NIfTI file (.nii, .nii.gz) or a PNG, JPEG or TIFF picture, got something else"
     )
+
+
+def kind_of(path: Path) -> ScanKind | None:
+    """What `read_scan` would read a file as; None if it would not."""
+    start = _first_bytes(path)
+    if is_nifti(start):
+        return ScanKind.NIFTI
+    return ScanKind.PICTURE if is_picture(start) else None
 
 
 def save_scan(scan: Scan, folder: Path) -> None:
@@ -83,6 +103,7 @@ def save_scan(scan: Scan, folder: Path) -> None:
         "has_spacing": scan.has_spacing,
         "nifti_header": None if scan.nifti_header is None else scan.nifti_header.hex(),
         "warnings": scan.warnings,
+        "slices": [(str(one.path), one.frame) for one in scan.slices],
     }
     (folder / "scan.json").write_text(json.dumps(about))
 
@@ -97,6 +118,7 @@ def load_scan(folder: Path) -> Scan:
         has_spacing=about["has_spacing"],
         nifti_header=None if about["nifti_header"] is None else bytes.fromhex(about["nifti_header"]),
         warnings=tuple(about["warnings"]),
+        slices=tuple(SourceSlice(Path(path), frame) for path, frame in about["slices"]),
     )
 
 

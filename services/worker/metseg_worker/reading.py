@@ -21,8 +21,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
+import metseg.series_errors  # noqa: F401 - for `_kinds`, which finds its classes below InputError
 from metseg.errors import DamagedInputError, InputError, InputTooLargeError
-from metseg.scan import Scan, load_scan, read_scan, save_scan
+from metseg.scan import Scan, load_scan, save_scan
+from metseg_worker.opening import Asked, open_scan
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 POLL_S: Final = 0.2
@@ -61,13 +63,13 @@ def read_in_child(
 
     Args:
         path: The input as it came.
-        folder: An empty folder for the hand-over.
-        spacing_mm: As for `read_scan`.
+        folder: An empty folder for the hand-over; the images of a DICOM series stay there.
+        spacing_mm: As for `Asked`.
         check: Called a few times a second; what it raises ends the reading.
         limits: What the child may use.
 
     Raises:
-        InputError: what `read_scan` said, or what the child's death tells.
+        InputError: what `open_scan` said, or what the child's death tells.
     """
     command = [sys.executable, "-I", "-m", __name__, str(path), str(folder)]
     command += [json.dumps({"spacing_mm": spacing_mm, "limits": astuple(limits)})]
@@ -134,7 +136,8 @@ def main() -> None:
     _confine(ReaderLimits(*options["limits"]))
     refusal: dict[str, object] = {}
     try:
-        save_scan(read_scan(path, spacing_mm=options["spacing_mm"]), folder)
+        asked = Asked(spacing_mm=options["spacing_mm"])
+        save_scan(open_scan([path], folder / "unpacked", asked), folder)
     except InputError as exc:
         refusal = {"code": exc.code, "message": str(exc)}
     except MemoryError:
