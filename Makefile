@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-faults demo start stop models train bench proto lock clean
+.PHONY: help install check test test-fast test-faults contract contract-models demo start stop models train bench proto lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -53,6 +53,13 @@ test-fast: install  ## the tests that need no stack, no browser and no patience
 test-faults: install  ## kill everything under running jobs (COUNT=1000 SEED=7: the long form)
 	FAULT_COUNT=$(COUNT) FAULT_SEED=$(SEED) $(PYTHON) -m pytest -s tests/faults
 
+contract: install  ## ask a model server all that metseg expects (METSEG_CONTRACT_TARGET=host:port, else the stand-in)
+	$(PYTHON) -m pytest tests/contract
+
+contract-models: install  ## write the models and files that `make contract` wants served to .run/contract
+	@rm -rf .run/contract
+	@PYTHONPATH=tests/support TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) tests/support/contract_models.py .run/contract
+
 demo: install models  ## start everything, segment a sample scan, show it (ONCE=1: stop after the job)
 	@$(PYTHON) -m deploy.local.demo $(if $(ONCE),--once)
 
@@ -78,7 +85,7 @@ bench: install models  ## print the measured claims
 proto: install  ## generate the protobuf code anew from the .proto files
 	$(PYTHON) -m grpc_tools.protoc -I shared --python_out=shared --pyi_out=shared shared/metseg/proto/serving_wire.proto
 	$(PYTHON) -m grpc_tools.protoc -I services/serving --python_out=services/serving --pyi_out=services/serving \
-	  services/serving/metseg_serving/proto/batching_parameters.proto
+	  services/serving/metseg_serving/proto/batching_parameters.proto services/serving/metseg_serving/proto/monitoring_config.proto
 
 lock: install  ## remake constraints.txt from the newest versions that fit together
 	deploy/local/lock.sh

@@ -1,7 +1,8 @@
-"""The server under test: a stand-in, or a real TF Serving named by METSEG_CONTRACT_SERVING.
+"""The server under test: a stand-in, or the TF Serving at METSEG_CONTRACT_TARGET.
 
-METSEG_CONTRACT_SERVING=host:grpc_port,rest_port[,model] runs the suite against that server; the model is
-`attention_unet` unless named.
+METSEG_CONTRACT_TARGET=host:port is its gRPC port, METSEG_CONTRACT_REST_PORT (8501) its REST port, and
+METSEG_CONTRACT_MODEL (`tiny`) a model of metseg's that it serves. Only a server of the suite's own models, which
+`make contract-models` writes, is asked to load, unload and relabel versions.
 """
 
 import os
@@ -12,10 +13,19 @@ from pathlib import Path
 
 import grpc
 import pytest
-from standin import Standin, rest, save_model
+from contract_models import FLAGS, MODEL, START, config_flags, make_folder
+from google.protobuf import text_format
+from standin import Standin, rest, wait_for
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+RETRY_FLAGS = [
+    "--max_num_load_retries=1",
+    "--load_retry_interval_micros=100000",
+    "--file_system_poll_wait_seconds=0.2",
+]
 
 
 @dataclass(frozen=True)
@@ -38,35 +48,44 @@ class Server:
     def rest(self, path: str, body: object = None) -> tuple[int, dict]:
         return rest(self.rest_url, path, body)
 
+    def reload(self, config: str, timeout: float = 60) -> None:
+        request = ReloadConfigRequest()
+        text_format.Parse(config, request.config)
+        self.models.HandleReloadConfigRequest(request, timeout=timeout)
+
+    def states(self) -> dict[int, int]:
+        """State of each version of the model, as its number."""
+        request = GetModelStatusRequest()
+        request.model_spec.name = self.model
+        status = self.models.GetModelStatus(request, timeout=30)
+        return {entry.version: entry.state for entry in status.model_version_status}
+
 
 def named_server() -> Server | None:
-    named = os.environ.get("METSEG_CONTRACT_SERVING")
-    if not named:
+    target = os.environ.get("METSEG_CONTRACT_TARGET")
+    if not target:
         return None
-    target, rest_port, *model = named.split(",")
-    rest_url = f"http://{target.rpartition(':')[0]}:{rest_port}"
-    return Server(target, rest_url, (model or ["attention_unet"])[0], grpc.insecure_channel(target, UNLIMITED))
+    rest_url = f"http://{target.rpartition(':')[0]}:{os.environ.get('METSEG_CONTRACT_REST_PORT', '8501')}"
+    model = os.environ.get("METSEG_CONTRACT_MODEL", MODEL)
+    return Server(target, rest_url, model, grpc.insecure_channel(target, UNLIMITED))
 
 
 @pytest.fixture(scope="session")
 def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
     """Two stand-ins with one model: as it comes, and as it is meant to be run."""
-    folder: Path = tmp_path_factory.mktemp("contract")
-    save_model(folder / "models" / "tiny" / "1")
-    flags = [
-        "--enable_serialization_as_tensor_content=true",
-        "--grpc_channel_arguments=grpc.max_receive_message_length=-1",
-    ]
+    folder: Path = make_folder(tmp_path_factory.mktemp("contract") / "served")
+    default = [f"--model_config_file={folder}/config/models.config", FLAGS[0]]
+    tuned = [*config_flags(f"{folder}/config"), *FLAGS, *RETRY_FLAGS]
     with ExitStack() as stack:
         running = [
-            stack.enter_context(Standin(folder / "models", folder / "default.log")),
-            stack.enter_context(Standin(folder / "models", folder / "tuned.log", *flags)),
+            stack.enter_context(Standin(folder / "models", folder / "default.log", *default)),
+            stack.enter_context(Standin(folder / "models", folder / "tuned.log", *tuned)),
         ]
         servers = []
         for standin in running:
             standin.wait_until_ready()
             channel = stack.enter_context(grpc.insecure_channel(standin.target, UNLIMITED))
-            servers.append(Server(standin.target, f"http://127.0.0.1:{standin.rest_port}", "tiny", channel))
+            servers.append(Server(standin.target, f"http://127.0.0.1:{standin.rest_port}", MODEL, channel))
         yield servers[0], servers[1]
         for standin in running:
             standin.process.terminate()
@@ -84,3 +103,24 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
             yield named
     else:
         pytest.skip("the named server is tested once")
+
+
+@pytest.fixture(scope="session")
+def _own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    named = named_server()
+    if named is None:
+        yield request.getfixturevalue("standins")[1]
+    elif named.model != MODEL:
+        pytest.skip("the named server does not serve the suite's own models, so they are not changed")
+    else:
+        with named.channel:
+            yield named
+
+
+@pytest.fixture
+def own_server(_own_server: Server) -> Iterator[Server]:
+    """The server as it is meant to be run, of the suite's own models, which a test may change."""
+    yield _own_server
+    _own_server.reload(START.replace("version_labels", "#"))
+    wait_for(lambda: all(_own_server.states().get(version) == 30 for version in (1, 2)), 60)
+    _own_server.reload(START)

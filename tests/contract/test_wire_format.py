@@ -38,6 +38,7 @@ ORIGINALS = {
 GENERATED = [
     ("shared", "metseg/proto/serving_wire"),
     ("services/serving", "metseg_serving/proto/batching_parameters"),
+    ("services/serving", "metseg_serving/proto/monitoring_config"),
 ]
 
 

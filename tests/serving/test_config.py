@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from metseg_serving.config import BatchingRules, channel_arguments, read_batching, read_models
+from metseg_serving.config import BatchingRules, channel_arguments, read_batching, read_models, read_monitoring
 from metseg_serving.settings import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "services" / "serving"
+ENTRY = "name: 'a' base_path: '/a' model_platform: 'tensorflow'"
 
 
 def test_the_shipped_models_file_serves_the_default_model_and_keeps_its_last_version():
@@ -26,12 +27,20 @@ def test_base_paths_outside_the_mount_are_taken_as_they_are(tmp_path):
     file = tmp_path / "models.config"
     file.write_text(
         """model_config_list {
-          config { name: "a" base_path: "/elsewhere/a" model_version_policy { all {} } }
-          config { name: "b" base_path: "b" model_version_policy { specific { versions: 3 versions: 4 } } }
+          config {
+            name: "a" base_path: "/elsewhere/a" model_platform: "tensorflow"
+            model_version_policy { all {} }
+          }
+          config {
+            name: "b" base_path: "/models/b" model_platform: "tensorflow"
+            model_version_policy { specific { versions: 3 versions: 4 } }
+            version_labels { key: "stable" value: 3 }
+          }
         }"""
     )
     first, second = read_models(file, Path("/here"))
     assert (first.base_path, second.base_path) == (Path("/elsewhere/a"), Path("/here/b"))
+    assert (first.labels, second.labels) == ({}, {"stable": 3})
     assert first.policy.choose({1, 2}) == {1, 2}
     assert second.policy.choose({2, 3}) == {3}
 
@@ -42,15 +51,10 @@ def test_base_paths_outside_the_mount_are_taken_as_they_are(tmp_path):
         ("", "names no model"),
         ("model_config_list { config { name: 'a' } }", "needs a name and a base_path"),
         ("model_config_list { nonsense }", "nonsense"),
-        ("model_config_list { config { name: 'a' base_path: 'a' model_platform: 'jax' } }", "only the platform"),
-        (
-            "model_config_list { config { name: 'a' base_path: 'a' version_labels { key: 'x' value: 1 } } }",
-            "no version labels",
-        ),
-        (
-            "model_config_list { config { name: 'a' base_path: 'a' } config { name: 'a' base_path: 'b' } }",
-            "stands there twice",
-        ),
+        ("model_config_list { config { name: 'a' base_path: '/a' model_platform: 'jax' } }", "platform jax"),
+        ("model_config_list { config { name: 'a' base_path: '/a' } }", "Illegal setting neither"),
+        (f"model_config_list {{ config {{ {ENTRY.replace('/a', 'a')} }} }}", "absolute path"),
+        (f"model_config_list {{ config {{ {ENTRY} }} config {{ {ENTRY} }} }}", "model a multiple times"),
     ],
 )
 def test_a_models_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, reason):
@@ -67,6 +71,16 @@ def test_a_batching_file_that_cannot_be_used_is_refused(tmp_path, text):
     file.write_text(text)
     with pytest.raises(ConfigError):
         read_batching(file)
+
+
+def test_the_shipped_monitoring_file_names_the_page_and_a_disabled_one_has_none(tmp_path):
+    assert read_monitoring(SHIPPED / "monitoring.config") == "/monitoring/prometheus/metrics"
+    file = tmp_path / "monitoring.config"
+    file.write_text('prometheus_config { path: "/metrics" }')
+    assert read_monitoring(file) is None
+    file.write_text('prometheus_config { enable: true path: "metrics" }')
+    with pytest.raises(ConfigError, match="must begin with a slash"):
+        read_monitoring(file)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -7,8 +7,9 @@ import grpc
 import pytest
 
 from metseg_serving.config import BatchingRules, ModelSource, VersionPolicy, discover
-from metseg_serving.models import LoadRules, ModelSpec, ServedModels
+from metseg_serving.models import LoadRules, ServedModels
 from metseg_serving.refusal import Refusal
+from metseg_serving.versions import ModelSpec
 
 LATEST = ModelSpec("net")
 LATEST_ONLY = VersionPolicy()
@@ -234,5 +235,41 @@ def test_a_model_that_appears_later_is_served_too(tmp_path):
         await asyncio.sleep(0.1)
         with models.hold(ModelSpec("two", 1)) as version:
             assert version.model == "two"
+
+    asyncio.run(run())
+
+
+def test_a_reload_ends_when_a_new_model_can_answer_and_waits_for_one_that_has_no_folder(tmp_path):
+    async def run():
+        house = House(tmp_path)
+        house.add(1)
+        await house.models.load_initial()
+        own = ModelSource("net", house.folder)
+        (tmp_path / "two" / "1").mkdir(parents=True)
+        await house.models.reload([own, ModelSource("two", tmp_path / "two")])
+        with house.models.hold(ModelSpec("two")) as version:
+            assert version.number == 1
+        lost = asyncio.create_task(house.models.reload([own, ModelSource("three", tmp_path / "three")]))
+        after = asyncio.create_task(house.models.reload([own]))
+        await asyncio.sleep(0.2)
+        assert not lost.done()
+        assert not after.done()
+        (tmp_path / "three" / "1").mkdir(parents=True)
+        house.models.refresh()
+        await asyncio.wait_for(asyncio.gather(lost, after), 10)
+
+    asyncio.run(run())
+
+
+def test_a_new_model_that_cannot_be_loaded_is_told_by_the_reload(tmp_path):
+    async def run():
+        house = House(tmp_path)
+        house.add(1)
+        await house.models.load_initial()
+        (tmp_path / "two" / "1").mkdir(parents=True)
+        (tmp_path / "two" / "1" / "broken").touch()
+        with pytest.raises(Refusal, match="did not become available.*no graph"):
+            await house.models.reload([ModelSource("net", house.folder), ModelSource("two", tmp_path / "two")])
+        assert house.states() == {1: "AVAILABLE"}
 
     asyncio.run(run())

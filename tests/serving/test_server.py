@@ -14,8 +14,6 @@ import pytest
 import tensorflow as tf
 from standin import Standin, free_port, save_model, wait_for
 from tensorflow_serving.apis import prediction_service_pb2_grpc
-from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
-from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from metseg.errors import UnknownModelError
@@ -122,12 +120,6 @@ def test_batches_that_are_merged_and_split_have_the_values_of_single_slices(clie
     )
     np.testing.assert_array_equal(client.predict("still", 1, slices), single)
     np.testing.assert_allclose(single, slices.mean(-1, keepdims=True) / 255 * 0.5, atol=1e-6)
-
-
-def test_a_reload_of_the_configuration_is_not_implemented(standin):
-    with grpc.insecure_channel(standin.target) as channel, pytest.raises(grpc.RpcError) as caught:
-        ModelServiceStub(channel).HandleReloadConfigRequest(ReloadConfigRequest(), timeout=30)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_it_stops_in_order_when_asked(standin):

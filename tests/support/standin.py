@@ -13,7 +13,7 @@ from typing import Self
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-READY_WITHIN_S = 90.0
+READY_WITHIN_S = 240.0
 
 
 def free_port() -> int:
@@ -143,6 +143,16 @@ def rest(base_url: str, path: str, body: object = None) -> tuple[int, dict]:
     except HTTPError as refusal:
         with refusal:
             return refusal.code, json.load(refusal)
+
+
+def fetch(url: str) -> tuple[int, str]:
+    """Status and text of a GET."""
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=60) as reply:
+            return reply.status, reply.read().decode()
+    except HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
 
 
 def wait_for(condition, within_s: float = 30.0) -> None:

@@ -16,6 +16,14 @@ Serve the models in a folder over gRPC and REST as TensorFlow Serving does, on a
 Flags that TensorFlow Serving has too are spelt as it spells them. A new version folder is noticed, loaded and
 warmed up before the old version is unloaded."""
 
+SWITCHES = {
+    "enable_serialization_as_tensor_content": "answer arrays as bytes, not value after value",
+    "allow_version_labels_for_unavailable_models": "let a new label come before its version, as at the start",
+    "enable_grpc_healthcheck_service": "answer the standard health check of gRPC",
+    "enable_batching": "taken for the sake of TensorFlow Serving's command line; the stand-in always batches",
+    "enable_model_warmup": "likewise; the stand-in always warms up",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM: 0 after an orderly stop, 1 when a model cannot be loaded, 2 for wrong settings."""
@@ -67,18 +75,21 @@ def build_parser(settings: ServingSettings) -> argparse.ArgumentParser:
         "(without it: every model in DIR, newest version)",
     )
     what.add_argument(
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="pause between looks for a change of that file, default 0: none",
+    )
+    what.add_argument(
         "--batching_parameters_file", "--batching", type=Path, metavar="FILE", help="BatchingParameters"
     )
-    how = parser.add_argument_group("how")
-    how.add_argument(
-        "--enable_serialization_as_tensor_content",
-        type=_flag,
-        nargs="?",
-        const=True,
-        default=False,
-        metavar="BOOL",
-        help="answer arrays as bytes, not value after value",
+    what.add_argument(
+        "--monitoring_config_file", type=Path, metavar="FILE", help="MonitoringConfig, for a page for Prometheus"
     )
+    how = parser.add_argument_group("how")
+    for flag, told in SWITCHES.items():
+        how.add_argument(f"--{flag}", type=_flag, nargs="?", const=True, default=False, metavar="BOOL", help=told)
     how.add_argument(
         "--grpc_channel_arguments",
         default="",

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse, SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 
-from metseg_serving.models import ModelSpec, ServedModels, Version
+from metseg_serving.models import ServedModels
 from metseg_serving.refusal import Refusal, invalid, not_found
 from metseg_serving.servable import Signature
+from metseg_serving.versions import ModelSpec, State, Version
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 SIGNATURE_FIELD: Final = "signature_def"
@@ -76,7 +77,7 @@ def model_status(models: ServedModels, spec: ModelSpec) -> Any:  # a GetModelSta
     for version in versions:
         entry = response.model_version_status.add(version=version.number, state=int(version.state))
         entry.status.error_code = 0
-        if version.failure is not None:
+        if version.failure is not None and version.state is State.END:  # while it is retried, nothing is said
             entry.status.error_code = version.failure.number
             entry.status.error_message = version.failure.message
     return response

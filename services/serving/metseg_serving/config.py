@@ -1,7 +1,7 @@
 """TF Serving's configuration files, read into what the stand-in needs of them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -9,6 +9,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from metseg_serving.proto.batching_parameters_pb2 import BatchingParameters
+from metseg_serving.proto.monitoring_config_pb2 import MonitoringConfig
+from metseg_serving.refusal import Refusal, invalid
 from metseg_serving.settings import ConfigError
 
 CONTAINER_MODELS: Final = PurePosixPath("/models")
@@ -51,11 +53,12 @@ class VersionPolicy:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where the versions of one model lie."""
+    """Where the versions of one model lie, which of them are served, and which have a label."""
 
     name: str
     base_path: Path
     policy: VersionPolicy = VersionPolicy()
+    labels: Mapping[str, int] = field(default_factory=dict)
 
     def versions(self) -> dict[int, Path]:
         """Every version folder; its name is a whole number, so hidden and temporary folders are none.
@@ -80,20 +83,37 @@ def read_models(file: Path, models: Path) -> list[ModelSource]:
 
     Args:
         file: Text of a ModelServerConfig.
-        models: Stands for `/models`, where containers mount that folder, and for relative base paths.
+        models: Stands for `/models`, where containers mount that folder.
 
     Raises:
         ConfigError: The file cannot be read, or asks for what the stand-in does not do.
     """
     config = _parse(file, ModelServerConfig())
-    entries = config.model_config_list.config
-    if not entries:
+    if not config.model_config_list.config:
         raise ConfigError(f"{file}: names no model in a model_config_list")
-    sources = [_source(file, entry, models) for entry in entries]
-    names = [source.name for source in sources]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"{file}: a model name stands there twice")
-    return sources
+    try:
+        return listed_models(config, models)
+    except Refusal as exc:
+        raise ConfigError(f"{file}: {exc}") from exc
+
+
+def listed_models(config: Any, models: Path) -> list[ModelSource]:  # a ModelServerConfig
+    """The models of a configuration.
+
+    Raises:
+        Refusal: It lists a model twice or by halves, or asks for what the stand-in does not do.
+    """
+    if not config.HasField("model_config_list"):
+        raise invalid(
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is "
+            "currently supported"
+        )
+    sources: dict[str, ModelSource] = {}
+    for entry in config.model_config_list.config:
+        if entry.name in sources:
+            raise invalid(f"Illegal to list model {entry.name} multiple times in config list")
+        sources[entry.name] = _source(entry, models)
+    return list(sources.values())
 
 
 def read_batching(file: Path) -> BatchingRules:
@@ -118,6 +138,20 @@ def read_batching(file: Path) -> BatchingRules:
     return rules
 
 
+def read_monitoring(file: Path) -> str | None:
+    """The path of the page for Prometheus in a `monitoring.config`; None where it is not enabled.
+
+    Raises:
+        ConfigError: The file cannot be read, or the path is not absolute.
+    """
+    prometheus = _parse(file, MonitoringConfig()).prometheus_config
+    if not prometheus.enable:
+        return None
+    if not prometheus.path.startswith("/"):
+        raise ConfigError(f"{file}: the path must begin with a slash, not be {prometheus.path!r}")
+    return str(prometheus.path)
+
+
 def channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
     """Options of gRPC from `key=value,key=value`."""
     pairs = [item.partition("=") for item in text.split(",") if item]
@@ -132,7 +166,7 @@ def source_finder(file: Path | None, models: Path) -> Callable[[], list[ModelSou
     return lambda: sources
 
 
-def _parse(file: Path, message: Any) -> Any:  # TensorFlow's messages have no types
+def _parse(file: Path, message: Any) -> Any:  # a message of any type
     try:
         return text_format.Parse(file.read_text(encoding="utf-8"), message)
     except OSError as exc:
@@ -145,17 +179,21 @@ def _value(message: BatchingParameters, field: str, default: int) -> int:
     return int(getattr(message, field).value) if message.HasField(field) else default
 
 
-def _source(file: Path, entry: Any, models: Path) -> ModelSource:
+def _source(entry: Any, models: Path) -> ModelSource:  # a ModelConfig
     if not entry.name or not entry.base_path:
-        raise ConfigError(f"{file}: every model needs a name and a base_path")
-    if entry.model_platform not in ("", "tensorflow"):
-        raise ConfigError(f"{file}: {entry.name}: only the platform tensorflow is served")
-    if entry.version_labels:
-        raise ConfigError(f"{file}: {entry.name}: the stand-in has no version labels")
+        raise invalid("every model needs a name and a base_path")
+    if not entry.model_platform:
+        raise invalid("Illegal setting neither model_type(deprecated) nor model_platform.")
+    if entry.model_platform != "tensorflow":
+        raise invalid(f"Model {entry.name} requests unsupported platform {entry.model_platform}")
     base_path = PurePosixPath(entry.base_path)
+    if not base_path.is_absolute():
+        raise invalid(
+            f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path}"
+        )
     if base_path.is_relative_to(CONTAINER_MODELS):
         base_path = base_path.relative_to(CONTAINER_MODELS)
-    return ModelSource(entry.name, models / base_path, _policy(entry))
+    return ModelSource(entry.name, models / base_path, _policy(entry), dict(entry.version_labels))
 
 
 def _policy(entry: Any) -> VersionPolicy:

@@ -1,31 +1,31 @@
 """The gRPC port: PredictionService and ModelService on their real definitions."""
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigResponse
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 from metseg_serving import calls, tensors
-from metseg_serving.models import ModelSpec, ServedModels
+from metseg_serving.config import listed_models
+from metseg_serving.models import ServedModels
 from metseg_serving.refusal import Refusal, invalid
+from metseg_serving.rules import ServerRules
+from metseg_serving.versions import ModelSpec
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def register(server: grpc.aio.Server, models: ServedModels, *, as_content: bool) -> None:
-    """Offer the models on a server that has not started yet.
-
-    Args:
-        server: To be started by the caller.
-        models: What is served.
-        as_content: Answer arrays as bytes in one piece, not value after value.
-    """
+def register(server: grpc.aio.Server, models: ServedModels, rules: ServerRules) -> None:
+    """Offer the models on a server that has not started yet; the caller starts it."""
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, as_content=as_content), server
+        PredictionService(models, as_content=rules.as_content), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, rules.models), server)
 
 
 async def _unimplemented(_self: Any, _request: Any, context: Context) -> None:
@@ -44,8 +44,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
     async def Predict(self, request: Any, context: Context) -> Any:
         """Outputs for the inputs of a PredictRequest."""
         name = request.model_spec.signature_name or calls.DEFAULT_SIGNATURE
+        figures = self._models.figures
         try:
-            with self._models.hold(_spec(request)) as version:
+            with figures.request(request.model_spec.name, "GRPC"), self._models.hold(_spec(request)) as version:
                 inputs = {alias: tensors.decode(alias, tensor) for alias, tensor in request.inputs.items()}
                 outputs = await calls.predict(version, name, inputs, list(request.output_filter))
         except Refusal as exc:
@@ -66,16 +67,29 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]  # no types
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest.
 
-    HandleReloadConfigRequest = _unimplemented
+    Args:
+        models: What is served.
+        folder: Stands for `/models` in a new configuration.
+    """
 
-    def __init__(self, models: ServedModels) -> None:
+    def __init__(self, models: ServedModels, folder: Path) -> None:
         self._models = models
+        self._folder = folder
 
     async def GetModelStatus(self, request: Any, context: Context) -> Any:
         """States of the versions of a model."""
         return await _answer(context, lambda: calls.model_status(self._models, _spec(request)))
+
+    async def HandleReloadConfigRequest(self, request: Any, context: Context) -> Any:
+        """Serve what a ReloadConfigRequest lists; goes on when the caller gives up, as the real server does."""
+        try:
+            sources = listed_models(request.config, self._folder)
+            await asyncio.shield(self._models.reload(sources))
+        except Refusal as exc:
+            await context.abort(exc.code, exc.message)
+        return ReloadConfigResponse()
 
 
 async def _answer(context: Context, answer: Callable[[], Any]) -> Any:

@@ -8,12 +8,20 @@ from functools import partial
 
 import tensorflow as tf
 
-from metseg_serving.config import BatchingRules, channel_arguments, read_batching, source_finder
+from metseg_serving.config import (
+    BatchingRules,
+    channel_arguments,
+    read_batching,
+    read_monitoring,
+    source_finder,
+)
+from metseg_serving.labels import VersionLabels
 from metseg_serving.models import LoadRules, ServedModels
 from metseg_serving.ports import Ports
 from metseg_serving.refusal import Refusal
+from metseg_serving.rules import ServerRules
 from metseg_serving.servable import Servable
-from metseg_serving.server import ServerRules, serve
+from metseg_serving.server import serve
 from metseg_serving.settings import ConfigError
 
 
@@ -34,13 +42,9 @@ def run(options: argparse.Namespace, ports: Ports) -> int:
                 retry_s=max(options.load_retry_interval_micros, 0) / 1e6,
             ),
             read_batching(batching_file) if batching_file else BatchingRules(),
+            VersionLabels(allow_unavailable=options.allow_version_labels_for_unavailable_models),
         )
-        rules = ServerRules(
-            as_content=options.enable_serialization_as_tensor_content,
-            channel_arguments=channel_arguments(options.grpc_channel_arguments),
-            poll_s=options.file_system_poll_wait_seconds,
-        )
-        asyncio.run(serve(models, ports, rules))
+        asyncio.run(serve(models, ports, _rules(options)))
     except ConfigError as exc:
         sys.stderr.write(f"metseg-serving: {exc}\n")
         return 2
@@ -48,3 +52,17 @@ def run(options: argparse.Namespace, ports: Ports) -> int:
         sys.stderr.write(f"metseg-serving: {options.models}: {exc}\n")
         return 1
     return 0
+
+
+def _rules(options: argparse.Namespace) -> ServerRules:
+    monitoring_file = options.monitoring_config_file
+    return ServerRules(
+        models=options.models,
+        as_content=options.enable_serialization_as_tensor_content,
+        channel_arguments=channel_arguments(options.grpc_channel_arguments),
+        poll_s=options.file_system_poll_wait_seconds,
+        config_file=options.model_config_file,
+        config_poll_s=options.model_config_file_poll_wait_seconds,
+        metrics_path=read_monitoring(monitoring_file) if monitoring_file else None,
+        health_check=options.enable_grpc_healthcheck_service,
+    )

@@ -5,31 +5,27 @@ A new version is loaded and warmed up before the old one goes; one that cannot b
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from metseg_serving.batching import Batcher
+from metseg_serving.batching import Batcher, Run
 from metseg_serving.config import BatchingRules, ModelSource
+from metseg_serving.figures import Figures
+from metseg_serving.labels import VersionLabels
 from metseg_serving.refusal import Refusal, invalid, not_found
 from metseg_serving.servable import Servable
+from metseg_serving.versions import ModelSpec, State, Version
 
 log = logging.getLogger(__name__)
 
-
-class State(IntEnum):
-    """Life of a version, numbered as in ModelVersionStatus."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
+_LOOK_S = 0.02
+"""Pause between looks whether a new model can answer."""
 
 
 @dataclass(frozen=True)
@@ -47,67 +43,31 @@ class LoadRules:
     retry_s: float = 60.0
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """Which version of which model a request wants; the newest where it names none."""
-
-    name: str
-    version: int | None = None
-    label: str | None = None
-
-    def __str__(self) -> str:
-        return f"Latest({self.name})" if self.version is None else f"Specific({self.name}, {self.version})"
-
-
-@dataclass(eq=False)
-class Version:
-    """One version and what has become of it."""
-
-    model: str
-    number: int
-    path: Path
-    state: State = State.START
-    failure: Refusal | None = None
-    wanted: bool = True
-    loaded: tuple[Servable, Batcher] | None = None
-    holders: int = 0
-    released: asyncio.Event = field(default_factory=asyncio.Event)
-    dropped: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def servable(self) -> Servable:
-        """The network; only for who holds the version."""
-        return self._in_memory[0]
-
-    @property
-    def batcher(self) -> Batcher:
-        """The queue before the network; only for who holds the version."""
-        return self._in_memory[1]
-
-    @property
-    def _in_memory(self) -> tuple[Servable, Batcher]:
-        if self.loaded is None:
-            raise Refusal(grpc.StatusCode.INTERNAL, f"version {self.number} of {self.model} is not loaded")
-        return self.loaded
-
-
 class ServedModels:
     """Every version of every model, kept in step with the disk by `refresh`.
 
     Lives in one event loop: all methods are called there, and only loading and running leave it.
 
     Args:
-        sources: Asked at each refresh for the models to serve.
+        sources: Asked at each refresh for the models to serve, until `reload` names others.
         loading: How versions are loaded.
         batching: How requests are merged.
+        labels: What labels there are, at first none.
     """
 
     def __init__(
-        self, sources: Callable[[], list[ModelSource]], loading: LoadRules, batching: BatchingRules
+        self,
+        sources: Callable[[], list[ModelSource]],
+        loading: LoadRules,
+        batching: BatchingRules,
+        labels: VersionLabels | None = None,
     ) -> None:
+        self.figures = Figures()
         self._sources = sources
         self._loading = loading
         self._batching = batching
+        self._labels = labels or VersionLabels()
+        self._reloading = asyncio.Lock()
         self._models: dict[str, dict[int, Version]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -115,8 +75,9 @@ class ServedModels:
         """Load what is there now.
 
         Raises:
-            Refusal: There is nothing to serve, or a model cannot be loaded.
+            Refusal: There is nothing to serve, a model cannot be loaded, or a label may not be given yet.
         """
+        self._labels.assign(self._sources(), self._is_available)
         self.refresh()
         if not self._models:
             raise not_found("no model with a version was found")
@@ -131,6 +92,27 @@ class ServedModels:
         while True:
             await asyncio.sleep(poll_s)
             self.refresh()
+
+    async def reload(self, sources: list[ModelSource]) -> None:
+        """Serve these models from now on, and no others; ends when those that are new can answer.
+
+        As with the real server, one that never can keeps this call, and the next, waiting.
+
+        Raises:
+            Refusal: A label names a version that is not available, and nothing has changed; or a new model
+                cannot be loaded.
+        """
+        async with self._reloading:
+            self._labels.assign(sources, self._is_available)
+            new = [source.name for source in sources if source.name not in self._models]
+            self._sources = lambda: sources
+            for name in self._models.keys() - {source.name for source in sources}:
+                for version in self.versions(name):
+                    self._want(version, wanted=False)
+                self._unload_surplus(name)
+            self.refresh()
+            for name in new:
+                await self._first_answer(name)
 
     def refresh(self) -> None:
         """Look at the disk once and start loading and unloading what it calls for."""
@@ -150,7 +132,7 @@ class ServedModels:
                     known[number] = Version(source.name, number, folders[number])
                     self._spawn(self._load(known[number]))
             for version in known.values():
-                self._want(version, version.number in wanted)
+                self._want(version, wanted=version.number in wanted)
             self._unload_surplus(source.name)
 
     def versions(self, name: str) -> list[Version]:
@@ -167,7 +149,7 @@ class ServedModels:
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         if spec.label is not None:
-            raise invalid(f"Unrecognized servable version label: {spec.label}")
+            spec = ModelSpec(spec.name, self._labels.version(spec.name, spec.label))
         available = [v for v in self.versions(spec.name) if v.state is State.AVAILABLE]
         chosen = [v for v in available if spec.version in (None, v.number)]
         if not chosen:
@@ -186,12 +168,24 @@ class ServedModels:
         for task in self._tasks:
             task.cancel()
 
+    def _is_available(self, name: str, number: int) -> bool:
+        version = self._models.get(name, {}).get(number)
+        return version is not None and version.state is State.AVAILABLE
+
+    async def _first_answer(self, name: str) -> None:
+        while not any(version.state is State.AVAILABLE for version in self.versions(name)):
+            versions = self.versions(name)
+            if versions and all(version.state is State.END for version in versions):
+                told = ", ".join(f"{{{v.model} {v.number} due to error: {v.failure}}}" for v in versions)
+                raise Refusal(grpc.StatusCode.UNKNOWN, f"1 model(s) did not become available: {{{told}, }}")
+            await asyncio.sleep(_LOOK_S)
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _want(self, version: Version, wanted: bool) -> None:
+    def _want(self, version: Version, *, wanted: bool) -> None:
         version.wanted = wanted and version.state is not State.UNLOADING
         if not wanted:
             version.dropped.set()
@@ -214,12 +208,14 @@ class ServedModels:
             if version.dropped.is_set():
                 break
             version.state = State.LOADING
+            start = time.perf_counter()
             loading = asyncio.ensure_future(asyncio.to_thread(self._loading.load, version.path))
             await asyncio.wait([loading])
             exc = loading.exception()  # a broken SavedModel may raise anything; it is this version's matter alone
+            self.figures.loaded(str(version.path), time.perf_counter() - start, succeeded=exc is None)
             if exc is None:
                 servable = loading.result()
-                version.loaded = servable, Batcher(servable.run, self._batching)
+                version.loaded = servable, Batcher(self._timed(name, servable.run), self._batching)
                 version.failure = None
                 version.state = State.AVAILABLE
                 log.info("version %d of model %s is available", number, name)
@@ -228,6 +224,9 @@ class ServedModels:
             version.failure = _failure(version, exc)
             log.error("version %d of model %s cannot be loaded: %s", number, name, version.failure)
         version.state = State.END
+
+    def _timed(self, name: str, run: Run) -> Run:
+        return lambda signature, inputs, outputs: self.figures.run(name, lambda: run(signature, inputs, outputs))
 
     async def _unload(self, version: Version) -> None:
         while version.holders:

@@ -12,9 +12,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 
-from metseg_serving import calls, json_tensors
-from metseg_serving.models import ModelSpec, ServedModels
+from metseg_serving import calls, figures, json_tensors
+from metseg_serving.models import ServedModels
 from metseg_serving.refusal import Refusal, invalid
+from metseg_serving.versions import ModelSpec
 
 HTTP_STATUS: Final = {
     "CANCELLED": 499,
@@ -37,11 +38,13 @@ _STATUS: Final = re.compile(rf"/v1/models(?:/{_MODEL})?(?:/(metadata))?", re.IGN
 _LARGEST_VERSION: Final = 2**63 - 1
 
 
-def create_app(models: ServedModels) -> Starlette:
-    """The application behind the REST port."""
+def create_app(models: ServedModels, metrics_path: str | None) -> Starlette:
+    """The application behind the REST port, with the page for Prometheus where it has a path."""
 
     async def answer(request: Request) -> Response:
         path = request.url.path
+        if path == metrics_path:
+            return Response(models.figures.page(), media_type=figures.MEDIA_TYPE)
         if not path.lower().startswith("/v1/"):
             return PlainTextResponse("Not Found", 404)
         try:
@@ -59,15 +62,16 @@ def create_app(models: ServedModels) -> Starlette:
 async def _predict(models: ServedModels, found: re.Match[str], body: bytes) -> Response:
     if found[4].lower() != "predict":
         raise Refusal(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in does not offer {found[4].lower()}")
-    document = await asyncio.to_thread(json_tensors.parse, body)
-    name = document.get("signature_name") or calls.DEFAULT_SIGNATURE
-    with models.hold(_spec(found)) as version:
-        signature = version.servable.signatures.get(name)
-        if signature is None or not signature.inputs:
-            raise invalid(f'Serving signature name: "{name}" not found in signature def')
-        inputs, row_form = await asyncio.to_thread(json_tensors.read_inputs, document, signature)
-        outputs = await calls.predict(version, name, inputs)
-    content = await asyncio.to_thread(json_tensors.write_outputs, outputs, row_form=row_form)
+    with models.figures.request(found[1], "REST"):
+        document = await asyncio.to_thread(json_tensors.parse, body)
+        name = document.get("signature_name") or calls.DEFAULT_SIGNATURE
+        with models.hold(_spec(found)) as version:
+            signature = version.servable.signatures.get(name)
+            if signature is None or not signature.inputs:
+                raise invalid(f'Serving signature name: "{name}" not found in signature def')
+            inputs, row_form = await asyncio.to_thread(json_tensors.read_inputs, document, signature)
+            outputs = await calls.predict(version, name, inputs)
+        content = await asyncio.to_thread(json_tensors.write_outputs, outputs, row_form=row_form)
     return Response(content, media_type="application/json")
 
 

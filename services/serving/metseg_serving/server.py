@@ -5,35 +5,23 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import grpc
 import uvicorn
 
-from metseg_serving import grpc_service, rest
+from metseg_serving import grpc_service, health, rest
+from metseg_serving.config import read_models
 from metseg_serving.models import ServedModels
 from metseg_serving.ports import Ports
+from metseg_serving.refusal import Refusal
+from metseg_serving.rules import ServerRules
 from metseg_serving.settings import ConfigError
 
 log = logging.getLogger(__name__)
 
 GRACE_S: Final = 10.0
-
-
-@dataclass(frozen=True)
-class ServerRules:
-    """How the server behaves towards its clients and the disk.
-
-    Args:
-        as_content: Answer arrays as bytes in one piece, not value after value.
-        channel_arguments: Options of gRPC; without any, a message may have 4 MiB.
-        poll_s: Pause between looks for new versions.
-    """
-
-    as_content: bool = False
-    channel_arguments: tuple[tuple[str, int | str], ...] = ()
-    poll_s: float = 1.0
 
 
 async def serve(models: ServedModels, ports: Ports, rules: ServerRules) -> None:
@@ -49,15 +37,28 @@ async def serve(models: ServedModels, ports: Ports, rules: ServerRules) -> None:
     try:
         if loading.done():
             loading.result()
-            async with _grpc_port(models, ports, rules), _rest_port(models, ports):
+            async with _grpc_port(models, ports, rules), _rest_port(models, ports, rules):
                 log.info("ready: gRPC on %s:%d, REST on %s:%d", ports.host, ports.grpc, ports.host, ports.rest)
-                following = asyncio.create_task(models.follow(rules.poll_s))
+                following = [asyncio.create_task(models.follow(rules.poll_s))]
+                if rules.config_file is not None and rules.config_poll_s > 0:
+                    following.append(asyncio.create_task(_follow_config(models, rules.config_file, rules)))
                 await stop
-                following.cancel()
+                for task in following:
+                    task.cancel()
     finally:
         loading.cancel()
         models.close()
     log.info("stopped")
+
+
+async def _follow_config(models: ServedModels, file: Path, rules: ServerRules) -> None:
+    """Read the models file again and again; one that cannot be used changes nothing."""
+    while True:
+        await asyncio.sleep(rules.config_poll_s)
+        try:
+            await models.reload(read_models(file, rules.models))
+        except (ConfigError, Refusal) as exc:
+            log.error("the models file is not followed: %s", exc)
 
 
 async def _stop_signal() -> None:
@@ -71,7 +72,9 @@ async def _stop_signal() -> None:
 async def _grpc_port(models: ServedModels, ports: Ports, rules: ServerRules) -> AsyncIterator[None]:
     # Without this option two servers may share a port, and each gets some of the calls.
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *rules.channel_arguments])
-    grpc_service.register(server, models, as_content=rules.as_content)
+    grpc_service.register(server, models, rules)
+    if rules.health_check:
+        health.register(server)
     try:
         server.add_insecure_port(f"{ports.host}:{ports.grpc}")
     except RuntimeError as exc:
@@ -84,12 +87,12 @@ async def _grpc_port(models: ServedModels, ports: Ports, rules: ServerRules) -> 
 
 
 @contextlib.asynccontextmanager
-async def _rest_port(models: ServedModels, ports: Ports) -> AsyncIterator[None]:
+async def _rest_port(models: ServedModels, ports: Ports, rules: ServerRules) -> AsyncIterator[None]:
     if not ports.rest:
         yield
         return
     config = uvicorn.Config(
-        rest.create_app(models),
+        rest.create_app(models, rules.metrics_path),
         access_log=False,
         log_config=None,
         lifespan="off",

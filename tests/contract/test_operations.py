@@ -1,0 +1,92 @@
+"""What operations expect: a page for Prometheus, a health check, and values that do not depend on company."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from standin import fetch
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+pytestmark = pytest.mark.slow
+
+PAGE = "/monitoring/prometheus/metrics"
+SERVING = b"\x08\x01"
+
+
+def ask(server, slices, *, model=None, typed=False):
+    request = PredictRequest()
+    request.model_spec.name = model or server.model
+    tensor = tf.make_tensor_proto(slices)
+    if typed:
+        tensor.tensor_content = b""
+        tensor.int_val.extend(slices.ravel().tolist())
+    request.inputs["slices"].CopyFrom(tensor)
+    return tf.make_ndarray(server.predictions.Predict(request, timeout=60).outputs["probability"])
+
+
+def of_model(server) -> str:
+    return f'model_name="{server.model}"'
+
+
+def samples(server) -> dict[str, float]:
+    status, text = fetch(server.rest_url + PAGE)
+    assert status == 200
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_the_page_counts_requests_by_model_and_status_and_times_them(own_server):
+    black = np.zeros((1, 256, 256, 3), np.uint8)
+    names = [
+        f':tensorflow:serving:request_count{{{of_model(own_server)},status="OK"}}',
+        f':tensorflow:serving:request_latency_count{{{of_model(own_server)},API="predict",entrypoint="GRPC"}}',
+        f':tensorflow:serving:runtime_latency_count{{{of_model(own_server)},API="Predict",runtime="TF1"}}',
+    ]
+    refused = ':tensorflow:serving:request_count{model_name="nope",status="NOT_FOUND"}'
+    ask(own_server, black)
+    before = samples(own_server)
+    ask(own_server, black)
+    with pytest.raises(grpc.RpcError):
+        ask(own_server, black, model="nope")
+    after = samples(own_server)
+    assert after[refused] == before.get(refused, 0) + 1
+    for name in names:
+        assert after[name] == before[name] + 1, name
+
+
+def test_the_buckets_of_a_time_grow_to_its_count(own_server):
+    ask(own_server, np.zeros((1, 256, 256, 3), np.uint8))
+    name = ":tensorflow:serving:request_latency"
+    inside = f'{of_model(own_server)},API="predict",entrypoint="GRPC"'
+    counted = samples(own_server)
+    buckets = [value for key, value in counted.items() if key.startswith(f"{name}_bucket{{{inside},le=")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == counted[f"{name}_count{{{inside}}}"]
+    assert counted[f'{name}_bucket{{{inside},le="+Inf"}}'] == buckets[-1]
+
+
+def test_without_its_file_there_is_no_page(standins):
+    assert fetch(standins[0].rest_url + PAGE)[0] == 404
+
+
+def test_the_standard_health_check_says_serving(own_server):
+    check = own_server.channel.unary_unary("/grpc.health.v1.Health/Check")
+    assert check(b"", timeout=30) == SERVING
+
+
+def test_the_values_of_a_request_do_not_depend_on_its_company_nor_its_size(server):
+    slices = np.random.default_rng(5).integers(0, 256, (19, 256, 256, 3), dtype=np.uint8)
+    alone = np.concatenate([ask(server, slices[i : i + 1]) for i in range(19)])
+    with ThreadPoolExecutor(8) as pool:
+        together = np.concatenate(list(pool.map(lambda i: ask(server, slices[i : i + 1]), range(19))))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate([ask(server, slices[:17]), ask(server, slices[17:])]), alone, atol=1e-5
+    )
+
+
+def test_a_request_in_typed_fields_has_the_answer_of_one_in_bytes(server):
+    slices = np.random.default_rng(6).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(ask(server, slices, typed=True), ask(server, slices))
