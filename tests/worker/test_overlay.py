@@ -15,7 +15,7 @@ from metseg.segment import Segmentation
 from metseg.volume import Volume
 from metseg_worker.overlay import LESION, draw_overlay
 from metseg_worker.report import build_report
-from metseg_worker.tiles import View, choose_slices, outline
+from metseg_worker.tiles import View, outline
 
 SPACING = (2.0, 2.0, 4.0)
 
@@ -37,8 +37,9 @@ def marked(
     return Volume(head * np.int16(100) + lesions * np.int16(400), affine), Volume(lesions, affine)
 
 
-def numbered(mask: Volume) -> np.ndarray:
-    return find_lesions(mask, mask.array.astype(np.float32), LesionRules())[1]
+def view_of(scan: Volume, mask: Volume) -> View:
+    lesions, labels = find_lesions(mask, mask.array.astype(np.float32), LesionRules())
+    return View.of(scan, mask.with_array(labels), lesions)
 
 
 def draw(scan: Scan, mask: Volume, path: Path) -> np.ndarray:
@@ -71,8 +72,8 @@ def outlined(picture: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize("codes", ORIENTATIONS, ids="".join)
 def test_a_lesion_of_the_left_front_is_seen_on_the_right_top(codes):
     scan, mask = marked(codes, (-25, 30, 10))
-    view = View.of(scan, mask.with_array(numbered(mask)))
-    tile = view.tile(choose_slices(view.labels, 12)[0], 400)
+    view = view_of(scan, mask)
+    tile = view.tile(view.measured_slices(12)[0], 400)
     rows, columns = np.nonzero(tile.labels == 1)
     assert columns.min() > tile.grey.shape[1] / 2
     assert rows.max() < tile.grey.shape[0] / 2
@@ -83,26 +84,39 @@ def test_millimetres_are_equally_long_in_both_directions():
     affine = np.diag((1.0, 4.0, 2.0, 1.0))
     grey = np.zeros((100, 25, 3), np.int16)
     grey[5:95, 1:24] = 100
-    view = View.of(Volume(grey, affine), Volume(np.zeros(grey.shape, np.uint8), affine))
+    view = view_of(Volume(grey, affine), Volume(np.zeros(grey.shape, np.uint8), affine))
     rows, columns = view.tile(1, 300).grey.shape
     assert rows == pytest.approx(columns, rel=0.1)
 
 
-def test_the_slice_in_which_a_lesion_is_largest_is_shown():
-    _, mask = marked(("R", "A", "S"), (0, 0, 2))
-    areas = mask.array.sum(axis=(0, 1))
-    assert choose_slices(numbered(mask), 12) == [int(areas.argmax())]
+@pytest.mark.parametrize("codes", ORIENTATIONS[::5], ids="".join)
+def test_every_lesion_is_shown_where_it_was_measured(codes):
+    scan, mask = marked(codes, (0, 0, 2), (-20, 0, -14), (20, 0, 18))
+    view = view_of(scan, mask)
+    heights = [view.tile(index, 300).z_ras_mm for index in view.measured_slices(12)]
+    assert heights == pytest.approx([-14, 2, 18], abs=SPACING[2] / 2 + 0.01)
+    assert view.measured_on(view.measured_slices(12)) == 3
 
 
-def test_lesions_that_one_slice_shows_well_share_it():
-    _, mask = marked(("R", "A", "S"), (-20, 0, 2), (20, 0, 2), (0, 20, -20))
-    assert len(choose_slices(numbered(mask), 12)) == 2
+@pytest.mark.parametrize("codes", ORIENTATIONS[::5], ids="".join)
+def test_the_diameters_lie_across_their_lesion(codes):
+    scan, mask = marked(codes, (-25, 30, 10))
+    view = view_of(scan, mask)
+    tile = view.tile(view.measured_slices(1)[0], 400)
+    assert tile.lines.shape == (2, 2, 2)
+    rows, columns = np.nonzero(tile.labels)
+    for line in tile.lines:
+        assert line.mean(axis=0) == pytest.approx((columns.mean(), rows.mean()), abs=2 * tile.pixels_per_mm)
+        assert np.linalg.norm(line[1] - line[0]) / tile.pixels_per_mm == pytest.approx(12, abs=2.5)
 
 
-def test_no_more_slices_are_chosen_than_fit():
-    labels = np.zeros((8, 8, 40), np.uint16)
-    labels[4, 4, 1::2] = np.arange(1, 21)
-    assert choose_slices(labels, 12) == list(range(1, 25, 2))
+def test_where_not_all_lesions_fit_the_largest_are_shown():
+    scan, mask = marked(("R", "A", "S"), (-20, 0, -14), (20, 0, 18))
+    mask.array[np.nonzero(mask.array)[0].max(), :, :] = 0
+    view = view_of(scan, mask)
+    [index] = view.measured_slices(1)
+    assert view.tile(index, 300).z_ras_mm == pytest.approx(-14, abs=SPACING[2] / 2)
+    assert view.measured_on([index]) == 1
 
 
 def test_the_outline_lies_around_a_lesion_and_not_on_it():
@@ -131,7 +145,7 @@ def test_the_picture_shows_the_lesion_outlined(tmp_path: Path):
 
 def test_a_scan_without_lesions_shows_six_slices_of_the_head(tmp_path: Path):
     volume, mask = marked()
-    view = View.of(volume, mask)
+    view = view_of(volume, mask)
     slices = view.middle_slices(6)
     assert len(slices) == 6
     assert all(volume.array[:, :, index].any() for index in slices)

@@ -1,4 +1,4 @@
-"""Draws `overlay.png`: the slices with the largest lesions, outlined and numbered.
+"""Draws `overlay.png`: every lesion in the slice where it was measured, outlined, numbered, with its diameters.
 
 Slices are shown as a radiologist reads them: seen from the feet, the patient's left on the right of the picture,
 the front up, millimetres equally long in both directions.
@@ -18,11 +18,11 @@ from metseg.report import Report
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 from metseg_worker.report import note_of
-from metseg_worker.tiles import Tile, View, choose_slices, corner_points, outline
+from metseg_worker.tiles import Tile, View, corner_points, outline
 
-MOST_TILES: Final = 12
+MOST_TILES: Final = 36
 EMPTY_TILES: Final = 6
-TILE_PX: Final = ((1, 760), (2, 560), (4, 480), (6, 420), (MOST_TILES, 340))
+TILE_PX: Final = ((1, 760), (2, 560), (4, 480), (6, 420), (12, 340), (MOST_TILES, 300))
 """Longest side of a tile by the number of tiles."""
 GAP_PX: Final = 10
 MARGIN_PX: Final = 22
@@ -34,6 +34,8 @@ INK: Final = (236, 238, 242)
 FAINT: Final = (158, 164, 174)
 LESION: Final = (255, 176, 0)
 """Amber of the IBM colour-blind-safe palette; unlike blue and red it stands out from every grey."""
+DIAMETER: Final = (100, 143, 255)
+"""Blue of the same palette: it stands out from the white of an enhancing lesion and from its outline."""
 CAUTION: Final = (255, 205, 110)
 
 Box = tuple[int, int, int, int]
@@ -58,12 +60,11 @@ def draw_overlay(scan: Scan, segmentation: Segmentation, report: Report, path: P
         report: Gives the words.
         path: Where to write.
     """
-    view = View.of(scan.volume, segmentation.labels)
-    indices = choose_slices(view.labels, MOST_TILES) or view.middle_slices(EMPTY_TILES)
+    view = View.of(scan.volume, segmentation.labels, segmentation.lesions)
+    indices = view.measured_slices(MOST_TILES) or view.middle_slices(EMPTY_TILES)
     side = next(pixels for most, pixels in TILE_PX if len(indices) <= most)
-    tiles = [_draw_tile(view.tile(index, side), scan) for index in indices]
-    shown = set(np.unique(view.labels[:, :, indices])) - {0}
-    sheet = _compose(tiles, _headline(report, len(shown)), _footer(report))
+    tiles = [draw_tile(view.tile(index, side), scan) for index in indices]
+    sheet = _compose(tiles, _headline(report, view.measured_on(indices)), _footer(report))
     save_png(sheet, path, note=note_of(report))
 
 
@@ -77,6 +78,8 @@ def _headline(report: Report, shown: int) -> list[Line]:
         about += f"; the largest {shown} are shown, all are in lesions.csv"
     elif count == 0:
         about += "; slices from the middle are shown"
+    if count:
+        about += "; blue: longest diameter and its perpendicular"
     return [Line(title, 26, INK), Line(about, 15, FAINT)]
 
 
@@ -92,13 +95,16 @@ def _footer(report: Report) -> list[Line]:
     return [*lines, Line(f"{report.research_use} {trained}".strip(), 14, FAINT)]
 
 
-def _draw_tile(tile: Tile, scan: Scan) -> Image.Image:
+def draw_tile(tile: Tile, scan: Scan) -> Image.Image:
+    """One slice with outlines, diameters, numbers, sides and scale, as far as the scan knows them."""
     edge, halo = outline(tile.labels)
     pixels = np.repeat(tile.grey[:, :, None], 3, axis=2)
     pixels[halo] = pixels[halo] // 3
     pixels[edge] = LESION
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
+    for (x0, y0), (x1, y1) in tile.lines.tolist():
+        draw.line((x0, y0, x1, y1), fill=DIAMETER, width=2)
     _number(draw, image.size, tile.labels)
     _letters(draw, image.size)
     if not scan.is_picture:
@@ -180,7 +186,7 @@ def _compose(tiles: Sequence[Image.Image], head: Sequence[Line], foot: Sequence[
 
 
 def _columns(count: int) -> int:
-    return {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(count, 4)
+    return {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(count, 4 if count <= 12 else 6)
 
 
 def _text_lines(draw: ImageDraw.ImageDraw, lines: Sequence[Line], y: int) -> int:

@@ -1,5 +1,6 @@
 """Which slices a picture shows, and each of them at its true proportions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from metseg.report import Lesion
 from metseg.volume import Volume
 
 WINDOW_PERCENTILES: Final = (1.0, 99.7)
@@ -14,8 +16,6 @@ HEAD_FRACTION: Final = 0.12
 """Brighter than this share of the shown range belongs to the head, for cropping."""
 CROP_MARGIN_MM: Final = 9.0
 GAP_PX: Final = 5
-ENOUGH: Final = 0.5
-"""A lesion is shown well by a slice that holds this share of its largest area."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,14 @@ class Tile:
         labels: (rows, columns) lesion numbers, 0 outside.
         z_ras_mm: Height of the slice's middle in the patient.
         pixels_per_mm: Size of a millimetre in the tile.
+        lines: (n, 2, 2) ends of the diameters that were measured in the slice, as x and y in the tile.
     """
 
     grey: NDArray[np.uint8]
     labels: NDArray[Any]
     z_ras_mm: float
     pixels_per_mm: float
+    lines: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,25 +44,41 @@ class View:
     Attributes:
         grey: The volume.
         labels: (x, y, z) lesion numbers on the same grid.
+        lines: Of each lesion its two diameters, (2, 2, 3) as voxel indices of this grid, the largest lesion first.
         crop: Where the head is along x, y and z.
         window: Grey values that become black and white.
     """
 
     grey: Volume
     labels: NDArray[Any]
+    lines: list[NDArray[np.float64]]
     crop: tuple[slice, slice, slice]
     window: tuple[float, float]
 
     @classmethod
-    def of(cls, scan: Volume, labels: Volume) -> Self:
-        """Turn both to RAS+ and choose crop and window from the grey values."""
+    def of(cls, scan: Volume, labels: Volume, lesions: Sequence[Lesion]) -> Self:
+        """Turn all to RAS+ and choose crop and window from the grey values."""
         grey, turned = scan.to_ras(), labels.to_ras().array
         step = max(1, grey.array.size // 2_000_000) | 1
         low, high = np.percentile(grey.array.reshape(-1)[::step], WINDOW_PERCENTILES)
         level = low + HEAD_FRACTION * (high - low)
         head = grey.array > level
         x, y, z = (_span(head, turned > 0, axis, grey.spacing_mm[axis]) for axis in range(3))
-        return cls(grey, turned, (x, y, z), (float(low), float(max(high, low + 1e-6))))
+        lines = [_at(grey, _ends_mm(lesion, scan)) for lesion in lesions]
+        return cls(grey, turned, lines, (x, y, z), (float(low), float(max(high, low + 1e-6))))
+
+    def measured_slices(self, most: int) -> list[int]:
+        """Indices along z, from feet to head, of the slices in which lesions were measured.
+
+        Args:
+            most: At most so many slices; the largest lesions come first.
+        """
+        chosen = dict.fromkeys(_slice_of(line) for line in self.lines)
+        return sorted(list(chosen)[:most])
+
+    def measured_on(self, indices: Sequence[int]) -> int:
+        """How many lesions were measured in one of these slices."""
+        return sum(_slice_of(line) in indices for line in self.lines)
 
     def middle_slices(self, count: int) -> list[int]:
         """Indices along z of slices spread over the middle of the head."""
@@ -80,26 +98,11 @@ class View:
         grey = np.array(picture.resize(size, Image.Resampling.BICUBIC))
         labels = _enlarged(_displayed(self.labels[x, y, index]), size)
         centre = self.grey.world(np.array([[(n - 1) / 2 for n in self.grey.shape[:2]] + [index]]))
-        return Tile(grey, labels, float(centre[0, 2]), scale)
-
-
-def choose_slices(labels: NDArray[Any], most: int) -> list[int]:
-    """Indices along z of the slices to show, from feet to head.
-
-    Lesions are taken from the largest on; each asks for the slice in which its area is largest, unless it can be
-    seen well on one that is taken already.
-
-    Args:
-        labels: (x, y, z) lesion numbers, 1 the largest.
-        most: At most so many slices.
-    """
-    chosen: list[int] = []
-    for areas in _areas(labels)[1:]:
-        if len(chosen) == most:
-            break
-        if not any(areas[z] >= ENOUGH * areas.max() for z in chosen):
-            chosen.append(int(areas.argmax()))
-    return sorted(chosen)
+        here = [line for line in self.lines if _slice_of(line) == index]
+        ends = np.concatenate(here) if here else np.zeros((0, 2, 3))
+        pixel = np.array(size) / (x.stop - x.start, y.stop - y.start)
+        lines = (np.array((x.stop, y.stop)) - 0.5 - ends[..., :2]) * pixel
+        return Tile(grey, labels, float(centre[0, 2]), scale, lines)
 
 
 def outline(labels: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -124,11 +127,21 @@ def corner_points(inside: NDArray[np.bool_], width: int, height: int) -> list[tu
     return points
 
 
-def _areas(labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Pixels of each lesion (first axis, 0 the background) on each slice."""
-    count = int(labels.max()) + 1
-    slices = np.moveaxis(labels, 2, 0)
-    return np.stack([np.bincount(one.reshape(-1), minlength=count) for one in slices], axis=1)
+def _ends_mm(lesion: Lesion, source: Volume) -> NDArray[np.float64]:
+    """The ends of both diameters, (2, 2, 3) in RAS+ mm (of a picture in those of its affine)."""
+    if lesion.longest_diameter_ends_ras_mm is not None and lesion.perpendicular_diameter_ends_ras_mm is not None:
+        return np.array((lesion.longest_diameter_ends_ras_mm, lesion.perpendicular_diameter_ends_ras_mm))
+    pixels = np.zeros((2, 2, 3))
+    pixels[..., :2] = (lesion.longest_diameter_ends_px, lesion.perpendicular_diameter_ends_px)
+    return source.world(pixels.reshape(4, 3)).reshape(2, 2, 3)
+
+
+def _at(grid: Volume, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    return grid.voxel(points_mm.reshape(-1, 3)).reshape(points_mm.shape)
+
+
+def _slice_of(line: NDArray[np.float64]) -> int:
+    return int(np.rint(line[0, 0, 2]))
 
 
 def _displayed(plane: NDArray[Any]) -> NDArray[Any]:
