@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-faults contract contract-models demo start stop models train bench proto lock clean
+.PHONY: help install check test test-fast test-faults test-schema contract contract-models demo start stop models train bench proto lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -59,6 +59,9 @@ contract: install  ## ask a model server all that metseg expects (METSEG_CONTRAC
 contract-models: install  ## write the models and files that `make contract` wants served to .run/contract
 	@rm -rf .run/contract
 	@PYTHONPATH=tests/support TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) tests/support/contract_models.py .run/contract
+
+test-schema: install  ## send what the OpenAPI document allows and what it forbids (CASES=300 SEED=7: the long form)
+	SCHEMA_CASES=$(CASES) SCHEMA_SEED=$(SEED) $(PYTHON) -m pytest -s tests/api/test_openapi_cases.py
 
 demo: install models  ## start everything, segment a sample scan, show it (ONCE=1: stop after the job)
 	@$(PYTHON) -m deploy.local.demo $(if $(ONCE),--once)

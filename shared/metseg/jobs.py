@@ -24,7 +24,9 @@ MOST_KEPT_S = 30 * 24 * 3600
 TOMBSTONE_KEPT_S = 2 * MOST_KEPT_S
 """How long after its creation an erased job is still known to have been there."""
 
-_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+JOB_ID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""A UUIDv7, in small letters."""
+_UUID7 = re.compile(JOB_ID_PATTERN)
 
 PixelSpacing = Annotated[float, Field(ge=0.01, le=20)]
 

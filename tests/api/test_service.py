@@ -107,6 +107,20 @@ def test_what_is_not_there_is_told_as_a_problem(
     assert ("allow" in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/jobs", "GET, POST"),
+        ("/v1/jobs/x", "DELETE, GET"),
+        ("/v1/jobs/x/cancel", "POST"),
+        ("/v1/jobs/x/result/mask.png", "GET, HEAD"),
+        ("/healthz", "GET"),
+    ],
+)
+def test_a_refused_method_is_told_with_all_that_the_address_has(api: ApiService, path: str, methods: str) -> None:
+    assert api.http.put(path).headers["allow"] == methods
+
+
 def test_an_unforeseen_error_leaks_nothing(
     own_api: ApiService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

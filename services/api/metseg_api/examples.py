@@ -144,5 +144,5 @@ VERSION: Example = {
     "research_use": RESEARCH_USE_ONLY,
 }
 
-EVENTS = f"id: {ENTITY_TAG.strip(chr(34))}\nevent: job\ndata: {json.dumps(RUNNING_JOB)}\n\n"
+EVENT = {"id": ENTITY_TAG.strip('"'), "event": "job", "data": json.dumps(RUNNING_JOB)}
 METRICS = 'metseg_queue_depth{lane="urgent"} 0.0'

@@ -59,6 +59,7 @@ UPLOAD_FORM = {
                         "file": {
                             "type": "string",
                             "contentMediaType": "application/octet-stream",
+                            "minLength": 1,
                             "description": "The scan. Its kind is found from its content; its name is ignored.",
                         },
                         "model": {

@@ -14,8 +14,10 @@ from typing import Any, cast
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from metseg import errors
 from metseg.jobs import Failure, JobState
@@ -219,7 +221,17 @@ def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
     title = HTTPStatus(error.status_code).phrase
     kind = Kind(error.status_code, title, f"{title}.")
     code = HTTP_CODES.get(error.status_code, "http_error")
-    return problem_response(request, kind=kind, code=code, headers=error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_methods_of(request))}
+    return problem_response(request, kind=kind, code=code, headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What may be done at the address: each of its methods is a route of its own, and the router names but one."""
+    routes = iter_route_contexts(request.app.routes)
+    other = [route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
+    return sorted({method for route in other for method in route.methods or ()})
 
 
 def _sentence(text: str) -> str:

@@ -10,12 +10,28 @@ from metseg_api.backends import BackendsOf
 from metseg_api.callers import OwnJobId, needs
 from metseg_api.errors import TooManyFollowersError
 from metseg_api.events import MEDIA_TYPE, event_id, job_events
-from metseg_api.examples import ENTITY_TAG, EVENTS
+from metseg_api.examples import ENTITY_TAG, EVENT
 from metseg_api.job_watch import WatchOf
 from metseg_api.keys import Scope
-from metseg_api.openapi import JOB_PROBLEMS, answer, links, problems
+from metseg_api.openapi import JOB_PROBLEMS, links, problems
 
 router = APIRouter(tags=["jobs"])
+
+EVENT_SCHEMA = {
+    "type": "object",
+    "description": "The fields of each event of the stream.",
+    "required": ["id", "event", "data"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": "string", "description": "The job's ETag without its quotes."},
+        "event": {"const": "job"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    },
+}
 
 
 @router.get(
@@ -26,12 +42,11 @@ router = APIRouter(tags=["jobs"])
     summary="Follow a job by server-sent events",
     responses=problems(*JOB_PROBLEMS, TooManyFollowersError)
     | {
-        200: answer(
-            "A stream of events named `job`, one at each change; the last tells the final state.",
-            EVENTS,
-            links=links("get_job", "get_result", job_id="$request.path.job_id"),
-            media_type=MEDIA_TYPE,
-        ),
+        200: {
+            "description": "A stream of events named `job`, one at each change; the last tells the final state.",
+            "content": {MEDIA_TYPE: {"schema": EVENT_SCHEMA, "example": EVENT}},
+            "links": links("get_job", "get_result", job_id="$request.path.job_id"),
+        },
         204: {"description": "The event in Last-Event-ID was the last one."},
     },
 )

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from metseg.errors import JobStateError, QueueUnavailableError, RequestError
-from metseg.jobs import Final, Job, JobState, is_job_id
+from metseg.jobs import JOB_ID_PATTERN, Final, Job, JobState
 from metseg_api.audit import Action
 from metseg_api.backends import BackendsOf
 from metseg_api.callers import CallerOf, DeedsOf, OwnJobId, needs
@@ -116,7 +116,8 @@ def list_jobs(
     caller: CallerOf,
     limit: Annotated[int, Query(ge=1, le=200, description="Most jobs a page.", examples=[50])] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=64, description="`next_cursor` of the page before.", examples=[JOB_ID])
+        str | None,
+        Query(pattern=f"^{JOB_ID_PATTERN}$", description="`next_cursor` of the page before.", examples=[JOB_ID]),
     ] = None,
     state: Annotated[
         list[JobState] | None, Query(description="Only jobs in one of these states.", examples=[["running"]])
@@ -126,8 +127,6 @@ def list_jobs(
 
     A page may hold fewer jobs than `limit` though others follow: go on as long as there is a `next_cursor`.
     """
-    if cursor is not None and not is_job_id(cursor):
-        raise RequestError("The cursor is not one that this API gave.")
     states = frozenset(state or ())
     items, next_cursor = page_of_jobs(backends, caller, states, before=cursor, limit=limit)
     links = {"self": _page_path(limit, cursor, states)}
