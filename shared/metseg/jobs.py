@@ -97,12 +97,18 @@ class ModelRef(Schema):
 
 
 class JobRequest(Schema):
-    """What the sender chose. `threshold` None takes the model card's; `spacing_mm` is for pictures (x, y)."""
+    """What the sender chose.
+
+    `threshold` None takes the model card's, `spacing_mm` is for pictures (x, y), `series_uid` names one of
+    several DICOM series, `webhook_url` is told the job's
+    end.
+    """
 
     model: str = DEFAULT_MODEL
     threshold: float | None = Field(default=None, gt=0, lt=1)
     spacing_mm: tuple[PixelSpacing, PixelSpacing] | None = None
     priority: Priority = Priority.ROUTINE
+    webhook_url: str | None = Field(default=None, max_length=2048)
 
 
 class InputFile(Schema):

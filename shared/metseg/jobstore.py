@@ -5,6 +5,7 @@ jobs/<id>/input/0             the bytes as they came
 jobs/<id>/attempts/<n>/…      one attempt's artefacts, with lease.json and end.json, each put if absent
 jobs/<id>/final.json          put if absent: how the job ended
 jobs/<id>/cancel.json         put when somebody asked a running job to stop
+jobs/<id>/webhook/<n>/…       one attempt of the gateway to tell the job's end to whoever asked for it
 jobs/<id>/tombstone.json      put when the job was deleted or expired; the rest is erased after it
 keys/<digest>                 put if absent: the id of the job that a sender's Idempotency-Key stands for
 """
@@ -44,6 +45,10 @@ class JobStore:
     def artefact_key(self, job_id: str, attempt: int, name: str) -> str:
         """Where an artefact of an attempt lies."""
         return f"{_folder(job_id)}/attempts/{attempt}/{name}"
+
+    def webhook_key(self, job_id: str, number: int, name: str) -> str:
+        """Where a note about an attempt to deliver a job's webhook lies."""
+        return f"{_folder(job_id)}/webhook/{number}/{name}"
 
     def create(self, record: JobRecord) -> None:
         """Make a job durable; its input must be there already."""

@@ -1,6 +1,7 @@
 """`metseg-api keys` and `metseg-api audit`, and the start that they decide."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ def test_the_trail_is_exported_and_verified(tmp_path: Path, capsys: pytest.Captu
         main(["audit", "verify"])
 
 
+def test_a_webhook_secret_is_made_for_its_owner_and_told_to_the_trail(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["webhooks", "rotate", "anna"])
+    made = capsys.readouterr()
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=\n", made.out)
+    main(["webhooks", "list"])
+    listed = capsys.readouterr().out
+    assert listed.split()[0] == "anna"
+    assert made.out.strip() not in listed
+    main(["audit", "export"])
+    deed = json.loads(capsys.readouterr().out)["deed"]
+    assert (deed["action"], deed["owner"]) == ("webhook_secret", "anna")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -63,6 +79,8 @@ def test_the_trail_is_exported_and_verified(tmp_path: Path, capsys: pytest.Captu
         ["keys", "create"],
         ["keys", "create", "anna", "--scope", "all"],
         ["audit", "verify", "--head", "x"],
+        ["webhooks"],
+        ["webhooks", "rotate", "--overlap-h", "-1"],
     ],
 )
 def test_a_wrong_command_line_ends_with_its_usage(

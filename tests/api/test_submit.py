@@ -57,8 +57,11 @@ def test_one_spacing_stands_for_both_axes(api: ApiService) -> None:
 
 
 def test_an_empty_field_counts_as_not_given(api: ApiService) -> None:
-    request = api.submit(threshold="", model="", spacing_mm="", priority="").json()["request"]
-    assert request == {"model": "attention_unet", "threshold": None, "spacing_mm": None, "priority": "routine"}
+    empty = dict.fromkeys(("threshold", "model", "spacing_mm", "priority", "webhook_url"), "")
+    request = api.submit(**empty).json()["request"]
+    assert request.pop("model") == "attention_unet"
+    assert request.pop("priority") == "routine"
+    assert set(request.values()) == {None}
 
 
 def test_the_senders_file_name_is_neither_stored_nor_logged_nor_answered(

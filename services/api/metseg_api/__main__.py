@@ -41,6 +41,8 @@ def _serve(settings: ApiSettings) -> None:
     set_up_logging()
     # The form parser quotes bytes of the upload in its warnings.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    # It writes the address of every webhook that it sends.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,

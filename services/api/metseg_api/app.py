@@ -16,7 +16,7 @@ from metseg_api.figures import HttpFigures
 from metseg_api.job_watch import JobWatch
 from metseg_api.openapi import DESCRIPTION, TAGS, install_openapi
 from metseg_api.problems import install_error_handlers
-from metseg_api.routes import events, jobs, metrics, models, results, service
+from metseg_api.routes import events, jobs, metrics, models, results, service, webhooks
 from metseg_api.settings import ApiSettings
 
 
@@ -32,6 +32,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         keeper.start()
         async with create_task_group() as beside:
             beside.start_soon(watch.run)
+            beside.start_soon(backends.postman.run)
             yield
             beside.cancel_scope.cancel()
         stop.set()
@@ -53,7 +54,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         # Its spans and log records carry raw paths, queries and exception texts.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (jobs, events, results, models, service, metrics):
+    for module in (jobs, events, webhooks, results, models, service, metrics):
         app.include_router(module.router)
     install_error_handlers(app)
     install_openapi(app)

@@ -40,6 +40,8 @@ class Action(StrEnum):
     DOWNLOAD = "download"
     KEY_CREATE = "key_create"
     KEY_REVOKE = "key_revoke"
+    WEBHOOK_SECRET = "webhook_secret"
+    """A secret was made; `owner` tells for whom."""
 
 
 class Deed(Schema):

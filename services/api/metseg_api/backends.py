@@ -23,6 +23,9 @@ from metseg_api.keys import KeyFile
 from metseg_api.oidc import TokenReader
 from metseg_api.settings import ApiSettings
 from metseg_api.views import JobReader
+from metseg_api.webhooks.desk import WebhookDesk
+from metseg_api.webhooks.postman import Postman
+from metseg_api.webhooks.sending import Sender
 
 SERVING_TIMEOUT_S = 3.0
 MOST_OWNERS = 100_000
@@ -62,6 +65,7 @@ class Backends:
     owners: JobOwners
     audit: AuditTrail
     admission: Admission
+    webhooks: WebhookDesk
     models: ModelLibrary
     serving: ServingClient
 
@@ -83,6 +87,7 @@ class Backends:
             owners=JobOwners(jobs),
             audit=AuditTrail(blobs),
             admission=Admission(settings.redis_url, Limits.of(settings)),
+            webhooks=WebhookDesk.of(settings, jobs),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
         )
@@ -96,6 +101,12 @@ class Backends:
     def reconciler(self) -> Reconciler:
         """Looks after the jobs that nobody has."""
         return Reconciler(self.jobs, self.dispatcher, self.holders, timeout_s=self.settings.job_timeout_s)
+
+    @property
+    def postman(self) -> Postman:
+        """Delivers webhooks."""
+        desk = self.webhooks
+        return Postman(self.reader, desk.deliveries, desk.secrets, Sender(desk.targets).send)
 
     def close(self) -> None:
         """Give the connections back."""

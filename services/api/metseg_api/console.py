@@ -1,10 +1,11 @@
-"""The commands of `metseg-api` beside serving: API keys and the audit trail."""
+"""The commands of `metseg-api` beside serving: API keys, webhooks' secrets, rollouts and the audit trail."""
 
 import argparse
 import json
 import re
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 
 from metseg.blobs import open_blob_store
 from metseg.errors import SettingsError
@@ -12,6 +13,9 @@ from metseg_api.audit import Action, AuditTrail, Deed, Head
 from metseg_api.keys import KeyFile, Scope
 from metseg_api.oidc import owner_of
 from metseg_api.settings import ApiSettings
+from metseg_api.webhooks.secrets import OVERLAP, SecretBook
+
+MOST_OVERLAP_H = 30 * 24
 
 _HEAD = re.compile(r"(\d{1,12}):([0-9a-f]{64})")
 
@@ -20,7 +24,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was asked on the command line; `run` is the command, None where the API is to be served."""
     parser = argparse.ArgumentParser(prog="metseg-api", description="Serve the job API, or see to who may use it.")
     parser.set_defaults(run=None)
-    things = parser.add_subparsers(metavar="{serve,keys,owner,audit}")
+    things = parser.add_subparsers(metavar="{serve,keys,webhooks,owner,models,audit}")
     things.add_parser("serve", help="serve the API until told to stop (so it does without a command)")
     keys = things.add_parser("keys", help="make, list and revoke API keys").add_subparsers(required=True)
     create = keys.add_parser("create", help="make a key and show it, this once")
@@ -37,6 +41,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     revoke = keys.add_parser("revoke", help="end a key, at once")
     revoke.add_argument("id", help="its id, as listed")
     revoke.set_defaults(run=_revoke_key)
+    _add_webhooks(things.add_parser("webhooks", help="make and list the secrets that webhooks are signed with"))
     owner = things.add_parser("owner", help="tell the owner that a subject of the issuer of tokens is here")
     owner.add_argument("subject", help="the `sub` of its tokens")
     owner.set_defaults(run=_tell_owner)
@@ -46,6 +51,22 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     verify.add_argument("--head", type=_head, help="a head that was noted earlier: NUMBER:SHA256")
     verify.set_defaults(run=_verify_audit)
     return parser.parse_args(arguments)
+
+
+def _add_webhooks(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True)
+    rotate = commands.add_parser("rotate", help="make an owner's new secret and show it, this once")
+    rotate.add_argument(
+        "owner", nargs="?", help="whose jobs' webhooks it signs (none: where there are no API keys)"
+    )
+    rotate.add_argument(
+        "--overlap-h",
+        type=_hours,
+        default=OVERLAP,
+        help="hours for which the secrets before it sign along (default: 24; 0 where one has leaked)",
+    )
+    rotate.set_defaults(run=_rotate_secret)
+    commands.add_parser("list", help="list owners and dates, never a secret").set_defaults(run=_list_secrets)
 
 
 def _create_key(settings: ApiSettings, given: argparse.Namespace) -> None:
@@ -72,6 +93,21 @@ def _revoke_key(settings: ApiSettings, given: argparse.Namespace) -> None:
     sys.stderr.write(f"Key {key.id} of {key.owner} is refused from now on.\n")
 
 
+def _rotate_secret(settings: ApiSettings, given: argparse.Namespace) -> None:
+    blobs = open_blob_store(settings.store)
+    AuditTrail(blobs).append(Deed(action=Action.WEBHOOK_SECRET, owner=given.owner))
+    made = SecretBook(blobs).rotate(given.owner, given.overlap_h)
+    sys.stdout.write(f"{made.shown}\n")
+    sys.stderr.write("It signs from now on; no command shows it again.\n")
+
+
+def _list_secrets(settings: ApiSettings, _given: argparse.Namespace) -> None:
+    for one in SecretBook(open_blob_store(settings.store)).owners():
+        for secret in one.secrets:
+            until = f"signs until {secret.until:%Y-%m-%d %H:%M}" if secret.until else "signs"
+            sys.stdout.write(f"{one.owner or '-':24}  made {secret.created_at:%Y-%m-%d %H:%M}  {until}\n")
+
+
 def _tell_owner(settings: ApiSettings, given: argparse.Namespace) -> None:
     if settings.oidc_issuer is None:
         raise SettingsError("METSEG_OIDC_ISSUER: expected the issuer whose subject it is, and none is set")
@@ -90,6 +126,13 @@ def _verify_audit(settings: ApiSettings, given: argparse.Namespace) -> None:
 
 def _tell_audit(settings: ApiSettings, action: Action, key_id: str) -> None:
     AuditTrail(open_blob_store(settings.store)).append(Deed(action=action, subject=key_id))
+
+
+def _hours(text: str) -> timedelta:
+    hours = float(text)
+    if not 0 <= hours <= MOST_OVERLAP_H:
+        raise argparse.ArgumentTypeError(f"expected 0 to {MOST_OVERLAP_H} hours")
+    return timedelta(hours=hours)
 
 
 def _head(text: str) -> Head:

@@ -3,12 +3,12 @@
     RequestError
     ├─ FileMissingError, UploadTooLargeError, UploadTimeoutError, MultipartError, MediaTypeError
     ├─ KeyRequiredError (TokenRefusedError), ScopeMissingError
-    └─ KeyReusedError, RangeError
+    └─ KeyReusedError, RangeError, WebhookRefusedError
     RetryLaterError
     ├─ KeyInFlightError, RateLimitedError, QuotaError
     └─ QueueFullError, StoreFullError, TooManyFollowersError, IssuerUnavailableError
     JobError
-    └─ ArtefactNotFoundError, ResultNotReadyError (a JobStateError)
+    └─ ArtefactNotFoundError, WebhookNotFoundError, ResultNotReadyError (a JobStateError)
 
 `metseg_api.problems` tells how each looks on the wire.
 """
@@ -127,6 +127,12 @@ class ScopeMissingError(errors.RequestError):
     code = "scope_missing"
 
 
+class WebhookRefusedError(errors.RequestError):
+    """A webhook may not go to the address that was given, or could not be signed."""
+
+    code = "webhook_refused"
+
+
 class RangeError(errors.RequestError):
     """The range asked for lies outside the artefact."""
 
@@ -141,6 +147,12 @@ class ArtefactNotFoundError(errors.JobError):
     """The job has no artefact of that name."""
 
     code = "artefact_not_found"
+
+
+class WebhookNotFoundError(errors.JobError):
+    """The job has no webhook."""
+
+    code = "webhook_not_found"
 
 
 class ResultNotReadyError(errors.JobStateError):

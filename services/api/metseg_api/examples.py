@@ -24,6 +24,7 @@ _OF_EVERY_JOB: Example = {
         "threshold": None,
         "spacing_mm": None,
         "priority": "routine",
+        "webhook_url": None,
     },
 }
 
@@ -95,6 +96,28 @@ RESULT: Example = {
     "links": {"self": f"{JOB_PATH}/result", "job": JOB_PATH},
 }
 
+WEBHOOK: Example = {
+    "schema_version": 1,
+    "job_id": JOB_ID,
+    "url": "https://receiver.example.org/metseg",
+    "state": "delivered",
+    "attempts": [
+        {
+            "number": 1,
+            "began_at": "2026-11-23T10:15:06Z",
+            "ended_at": "2026-11-23T10:15:07Z",
+            "outcome": "bad_status",
+            "status": 503,
+        },
+        {
+            "number": 2,
+            "began_at": "2026-11-23T10:15:12Z",
+            "ended_at": "2026-11-23T10:15:12Z",
+            "outcome": "delivered",
+            "status": 204,
+        },
+    ],
+}
 
 MODELS: Example = {
     "serving_reachable": True,

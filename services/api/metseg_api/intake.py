@@ -29,8 +29,8 @@ from metseg_api.idempotency import check_same, key_digest
 from metseg_api.upload import Upload
 
 FILE_PART = "file"
-FIELDS = ("model", "threshold", "spacing_mm", "priority")
-MAX_FIELD_BYTES = 256
+FIELDS = ("model", "threshold", "spacing_mm", "priority", "webhook_url")
+MAX_FIELD_BYTES = 2048
 
 
 class JobForm:
@@ -117,31 +117,38 @@ async def accept(request: Request, backends: Backends, deeds: Deeds) -> Accepted
     await run_sync(_check_room, backends, deeds.caller.owner, announced_bytes(request))
     job_id = new_job_id()
     async with backends.in_flight.holding(key), _held(backends, job_id), _discarding(backends, job_id):
-        record = await _stored(request, backends, boundary, job_id)
-        record = record.model_copy(update={"key_sha256": key, "owner": deeds.caller.owner})
+        record = await _stored(request, backends, boundary, job_id, deeds.caller.owner)
+        record = record.model_copy(update={"key_sha256": key})
         return await run_sync(_publish, backends, record, deeds)
 
 
-async def _stored(request: Request, backends: Backends, boundary: bytes, job_id: str) -> JobRecord:
+async def _stored(
+    request: Request, backends: Backends, boundary: bytes, job_id: str, owner: str | None
+) -> JobRecord:
     """The record of a job whose input is in the store; nobody else knows of the job yet."""
     key = backends.jobs.input_key(job_id)
     form = JobForm()
     models: dict[str, ModelRef] = {}
 
-    async def resolve() -> None:
-        if form.model not in models:
+    async def check(name: str) -> None:
+        """Ask others about a field that is complete."""
+        if name == "model" and form.model not in models:
             models[form.model] = await run_sync(backends.resolve_model, form.model)
+        if name == "webhook_url" and form.request.webhook_url is not None:
+            await backends.webhooks.targets.check(form.request.webhook_url)
+            await run_sync(backends.webhooks.check_secret, owner)
 
     async with Upload(backends.blobs, key, backends.settings.max_upload_bytes) as upload:
-        await _receive(request, boundary, form, upload, resolve)
+        await _receive(request, boundary, form, upload, check)
         if not form.has_file:
             raise FileMissingError("The form holds no part named file.")
         if not upload.size_bytes:
             raise EmptyInputError("The file is empty.")
-        await resolve()
+        await check("model")
     return JobRecord(
         id=job_id,
         created_at=datetime.now(UTC),
+        owner=owner,
         request=form.request,
         model=models[form.model],
         inputs=[InputFile(key=key, size_bytes=upload.size_bytes, sha256=upload.sha256)],
@@ -175,7 +182,7 @@ async def _discarding(backends: Backends, job_id: str) -> AsyncIterator[None]:
 
 
 async def _receive(
-    request: Request, boundary: bytes, form: JobForm, upload: Upload, resolve: Callable[[], Awaitable[None]]
+    request: Request, boundary: bytes, form: JobForm, upload: Upload, check: Callable[[str], Awaitable[None]]
 ) -> None:
     name, value = "", b""
     async for event in form_events(request, boundary, upload.max_bytes):
@@ -191,8 +198,7 @@ async def _receive(
                 raise RequestError(f"The field {name} is longer than {MAX_FIELD_BYTES} bytes.")
         elif name != FILE_PART:
             form.end(name, value)
-            if name == "model":
-                await resolve()
+            await check(name)
 
 
 def _check_room(backends: Backends, owner: str | None, coming_bytes: int) -> None:
@@ -208,6 +214,8 @@ def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
         if bound != record.id:
             return _replay(backends, record, bound)
     deeds.tell(Action.SUBMIT, record.id)
+    if record.request.webhook_url is not None:
+        backends.webhooks.deliveries.ask(record.id)
     backends.jobs.create(record)
     try:
         timeout_s, priority = backends.settings.job_timeout_s, record.request.priority

@@ -42,6 +42,8 @@ from metseg_api.errors import (
     TooManyFollowersError,
     UploadTimeoutError,
     UploadTooLargeError,
+    WebhookNotFoundError,
+    WebhookRefusedError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -74,6 +76,7 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     KeyRequiredError: Kind(401, "API key required"),
     TokenRefusedError: Kind(401, "Token refused"),
     ScopeMissingError: Kind(403, "Scope missing"),
+    WebhookRefusedError: Kind(422, "Webhook refused"),
     KeyReusedError: Kind(422, "Idempotency key reused"),
     KeyInFlightError: Kind(409, "Idempotency key in flight"),
     RateLimitedError: Kind(429, "Too many requests"),
@@ -101,6 +104,7 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     errors.JobGoneError: Kind(410, "Job gone"),
     errors.JobStateError: Kind(409, "Not in this state"),
     ArtefactNotFoundError: Kind(404, "No such artefact"),
+    WebhookNotFoundError: Kind(404, "No webhook"),
 }
 
 # What the framework itself refuses: status -> code.

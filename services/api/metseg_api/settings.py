@@ -31,6 +31,7 @@ class ApiSettings(OidcSettings):
     max_open_jobs: int = Field(default=100, ge=1)
     job_timeout_s: int = Field(default=600, ge=1)
     kept_s: float = Field(default=KEPT_S, gt=0, le=MOST_KEPT_S)
+    webhook_hosts: str = Field(default="", pattern=r"^[A-Za-z0-9_.:\-, ]*$")
 
     @property
     def is_local(self) -> bool:
@@ -41,6 +42,11 @@ class ApiSettings(OidcSettings):
             return ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def webhook_host_names(self) -> frozenset[str]:
+        """Hosts to which webhooks may go whatever their address is, and without TLS."""
+        return frozenset(name.strip().lower() for name in self.webhook_hosts.split(",") if name.strip())
 
     def key_file(self) -> KeyFile | None:
         """The API keys; None, which lets everyone in, where only this machine can ask and nothing controls access.

@@ -66,7 +66,7 @@ class JobReader:
             queue_position=live.position,
             seconds_left=live.seconds_left,
             progress=progress,
-            links=_links(record.id, state),
+            links=_links(record, state),
         )
 
     def _live(self, record: JobRecord, attempt: int) -> _Live:
@@ -113,15 +113,17 @@ def _finished(record: JobRecord, final: Final) -> Job:
         model=record.model,
         request=record.request,
         error=final.failure,
-        links=_links(record.id, final.state),
+        links=_links(record, final.state),
     )
 
 
-def _links(job_id: str, state: JobState) -> dict[str, str]:
-    path = job_path(job_id)
+def _links(record: JobRecord, state: JobState) -> dict[str, str]:
+    path = job_path(record.id)
     links = {"self": path}
     if state is JobState.SUCCEEDED:
         links["result"] = f"{path}/result"
     if not state.is_final:
         links["cancel"] = f"{path}/cancel"
+    if record.request.webhook_url is not None:
+        links["webhook"] = f"{path}/webhook"
     return links

@@ -1,0 +1,1 @@
+"""Webhooks (Standard Webhooks): whoever asks for it is told, signed and until it is heard, how a job ended."""

@@ -1,0 +1,162 @@
+"""Delivers what is due, in every API at once: an attempt belongs to whoever claims it in the store.
+
+Nothing of it is in Redis. What an API leaves behind that dies, the others find in the store, or it itself when it
+is back: a delivery that nobody attempted, and an attempt that never ended.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.to_thread import run_sync
+
+from metseg.errors import JobGoneError, JobNotFoundError, MetsegError, StoreError, StoreUnavailableError
+from metseg.jobs import JobRecord
+from metseg_api.views import JobReader
+from metseg_api.webhooks.deliveries import Deliveries, Delivery, DeliveryState, Outcome, standing
+from metseg_api.webhooks.message import body_of, signed_headers
+from metseg_api.webhooks.secrets import SecretBook
+from metseg_api.webhooks.sending import ATTEMPT_S, Answer
+
+LOOK_EVERY_S: Final = 1.0
+REST_SHARE: Final = 4
+"""After a round of looks comes a rest of at least so many times its length, however many jobs are under way."""
+MOST_AT_ONCE: Final = 20
+LOST_S: Final = 3 * ATTEMPT_S
+"""An attempt that has not ended at every look for so long is lost with whoever made it."""
+UNCREATED_S: Final = 300.0
+"""How long the wish for a webhook is kept of a job that is not there: it is put down before its job is."""
+
+Send = Callable[[str, Mapping[str, str], bytes], Awaitable[Answer]]
+"""From an address, headers and a body to what came of it."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Errand:
+    """An attempt that is to be made now."""
+
+    record: JobRecord
+    number: int
+
+
+class Postman:
+    """Made once in each API; `run` is to run beside its requests."""
+
+    def __init__(self, reader: JobReader, deliveries: Deliveries, secrets: SecretBook, send: Send) -> None:
+        self._reader, self._jobs = reader, reader.jobs
+        self._deliveries, self._secrets, self._send = deliveries, secrets, send
+        self._under_way: set[str] = set()
+        self._since: dict[tuple[str, int], float] = {}
+        self._troubled = False
+
+    async def run(self) -> None:
+        """Look for what is due, again and again."""
+        async with anyio.create_task_group() as beside:
+            while True:
+                began = time.monotonic()
+                await self._look(beside)
+                await anyio.sleep(max(LOOK_EVERY_S, REST_SHARE * (time.monotonic() - began)))
+
+    async def _look(self, beside: TaskGroup) -> None:
+        try:
+            errands = await run_sync(self._errands)
+        except StoreError as exc:
+            if not self._troubled:
+                _log.warning("webhooks are not delivered now", extra={"code": exc.code})
+            self._troubled = True
+            return
+        self._troubled = False
+        for errand in errands:
+            self._under_way.add(errand.record.id)
+            beside.start_soon(self._deliver, errand)
+
+    def _errands(self) -> list[_Errand]:
+        """What is to be attempted now, the oldest job's first."""
+        found: list[_Errand] = []
+        for job_id in self._deliveries.due():
+            if len(found) + len(self._under_way) >= MOST_AT_ONCE:
+                break
+            if job_id in self._under_way:
+                continue
+            try:
+                errand = self._errand(job_id)
+            except StoreUnavailableError:
+                raise
+            except StoreError as exc:  # one damaged job does not hold up the others
+                _log.error("a webhook cannot be looked after", extra={"job_id": job_id, "code": exc.code})
+                continue
+            if errand is not None:
+                found.append(errand)
+        return found
+
+    def _errand(self, job_id: str) -> _Errand | None:
+        """The attempt that is due for a job now, if one is."""
+        try:
+            record = self._jobs.load(job_id)
+        except JobGoneError:
+            self._jobs.discard(job_id)  # what an attempt noted after it was erased
+            self._settle(job_id)
+            return None
+        except JobNotFoundError:
+            if self._unchanged_s(job_id, 0) > UNCREATED_S:
+                self._settle(job_id)
+            return None
+        final = self._jobs.final(job_id)
+        if final is None:
+            return None
+        attempts = self._deliveries.attempts(job_id)
+        stands = standing(attempts, final.finished_at)
+        if stands.state is not DeliveryState.PENDING:
+            self._settle(job_id)
+            return None
+        if stands.next_at is None:
+            self._end_if_lost(job_id, attempts[-1])
+            return None
+        return _Errand(record, len(attempts) + 1) if stands.next_at <= datetime.now(UTC) else None
+
+    def _end_if_lost(self, job_id: str, attempt: Delivery) -> None:
+        if self._unchanged_s(job_id, attempt.number) > LOST_S:
+            _log.warning("webhook attempt was lost", extra={"job_id": job_id, "attempt": attempt.number})
+            self._deliveries.end(job_id, attempt.number, Outcome.LOST)
+
+    def _unchanged_s(self, job_id: str, number: int) -> float:
+        """For how long this process has seen an attempt, or 0 for a missing job, as it is, by its own clock."""
+        now = time.monotonic()
+        return now - self._since.setdefault((job_id, number), now)
+
+    def _settle(self, job_id: str) -> None:
+        self._deliveries.settle(job_id)
+        self._since = {key: since for key, since in self._since.items() if key[0] != job_id}
+
+    async def _deliver(self, errand: _Errand) -> None:
+        job_id, number = errand.record.id, errand.number
+        answer = Answer(Outcome.LOST)
+        try:
+            if not await run_sync(self._deliveries.claim, job_id, number):
+                return
+            try:
+                answer = await self._attempt(errand)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await run_sync(self._deliveries.end, job_id, number, answer.outcome, answer.status)
+        except MetsegError as exc:
+            _log.warning("webhook attempt failed", extra={"job_id": job_id, "attempt": number, "code": exc.code})
+        else:
+            told = {"job_id": job_id, "attempt": number, "code": answer.outcome.value, "status": answer.status}
+            _log.info("webhook attempt", extra=told)
+        finally:
+            self._under_way.discard(job_id)
+
+    async def _attempt(self, errand: _Errand) -> Answer:
+        record = errand.record
+        body = body_of(await run_sync(self._reader.read, record.id))
+        keys = [one.key for one in await run_sync(self._secrets.signing, record.owner)]
+        headers = signed_headers(record.id, body, keys, datetime.now(UTC))
+        return await self._send(record.request.webhook_url or "", headers, body)
