@@ -5,9 +5,9 @@ progress and the cancel flags. It is reached through this module; `queue_entry` 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 from pydantic import ValidationError
 from redis import Redis
@@ -39,6 +39,16 @@ GRACE_S: Final = 30
 
 CONNECT_TIMEOUT_S: Final = 1.0
 ANSWER_TIMEOUT_S: Final = 2.0
+
+_THERE: Final = """
+local there = {}
+for number, key in ipairs(KEYS) do
+  local left_ms = redis.call('PTTL', key)
+  if left_ms > tonumber(ARGV[1]) then redis.call('PEXPIRE', key, ARGV[1]) end
+  there[number] = left_ms == -2 and 0 or 1
+end
+return there
+"""
 
 
 class Dispatcher:
@@ -162,6 +172,18 @@ def connect(redis_url: str) -> Redis:
         )
     except ValueError as exc:
         raise errors.SettingsError(f"METSEG_REDIS_URL: expected redis://host:port/number, {exc}") from exc
+
+
+def are_there(connection: Redis, keys: Sequence[str], *, longest_s: float) -> list[bool]:
+    """Whether each of some keys is there, none of which is ever given a longer life than `longest_s`.
+
+    Redis counts lifetimes by its wall clock. Once that was put back by an hour, the key of somebody who died would
+    live for an hour more; so a key is cut down here to the life that it can have been given.
+    """
+    if not keys:
+        return []
+    found = connection.eval(_THERE, len(keys), *keys, str(round(1000 * longest_s)))
+    return [bool(one) for one in cast(list[int], found)]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Final, cast
 
-from metseg.dispatch import WATCHED_KEY, connect, redis_errors
+from metseg.dispatch import WATCHED_KEY, are_there, connect, redis_errors
 from metseg.errors import QueueUnavailableError
 from metseg.jobs import is_job_id
 
@@ -106,7 +106,7 @@ class Holders:
     def is_held(self, job_id: str) -> bool:
         """Whether somebody beats for a job."""
         with redis_errors():
-            return bool(self._redis.exists(HOLDER_KEY.format(job_id)))
+            return are_there(self._redis, [HOLDER_KEY.format(job_id)], longest_s=BEAT_LASTS_S) == [True]
 
     def report_lost(self, job_id: str, attempt: int, code: str) -> None:
         """Say that an attempt ended without having told its own end, and why."""
@@ -141,8 +141,8 @@ class Holders:
         with redis_errors():
             watched = set(_ids(self._redis.smembers(WATCHED_KEY)))
             idle = sorted(watched.difference(waiting))
-            beats = self._redis.mget([HOLDER_KEY.format(one) for one in idle]) if idle else []
-        return [job_id for job_id, beat in zip(idle, cast(list[bytes | None], beats), strict=True) if beat is None]
+            held = are_there(self._redis, [HOLDER_KEY.format(one) for one in idle], longest_s=BEAT_LASTS_S)
+        return [job_id for job_id, is_held in zip(idle, held, strict=True) if not is_held]
 
     def put_off(self, job_id: str, until: float) -> None:
         """Have a job looked at again at that time, in seconds since 1970."""
@@ -161,9 +161,13 @@ class Holders:
             self._redis.zrem(DUE_KEY, job_id)
 
     def due(self) -> list[str]:
-        """Jobs whose time has come; at most `MOST_AT_ONCE`."""
+        """Jobs whose time has come, by the clock here and by that of Redis; at most `MOST_AT_ONCE`.
+
+        What is erased does not come back, so one clock that is ahead is not enough.
+        """
         with redis_errors():
-            found = self._redis.zrangebyscore(DUE_KEY, 0, time.time(), start=0, num=MOST_AT_ONCE)
+            now = min(time.time(), cast(tuple[int, int], self._redis.time())[0])
+            found = self._redis.zrangebyscore(DUE_KEY, 0, now, start=0, num=MOST_AT_ONCE)
         return _ids(found)
 
     def known(self) -> set[str]:
@@ -174,6 +178,8 @@ class Holders:
     def begin_scan(self) -> bool:
         """Whether the store is to be looked through: every `SCAN_EVERY_S`, and once Redis has lost its data."""
         with redis_errors():
+            if are_there(self._redis, [SCANNED_KEY], longest_s=SCAN_EVERY_S) == [True]:
+                return False
             return bool(self._redis.set(SCANNED_KEY, b"1", nx=True, ex=SCAN_EVERY_S))
 
     def lead(self) -> bool:
@@ -181,6 +187,8 @@ class Holders:
         with redis_errors():
             if self._lead.owned():
                 return bool(self._lead.reacquire())
+            if are_there(self._redis, [LEADER_KEY], longest_s=LEAD_LASTS_S) == [True]:
+                return False
             return bool(self._lead.acquire(blocking=False))
 
     def step_down(self) -> None:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from metseg.blobs import CHUNK_BYTES, BlobStore
-from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError, StoreError
+from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError, StoreError, StoreUnavailableError
 from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, JobState, Lease, Schema, Tombstone, is_job_id
 
 LEASE = "lease.json"
@@ -203,7 +203,7 @@ class JobStore:
             record = self.load(job_id)
             self._free_key(record)
             tombstone = Tombstone(owner=record.owner)
-        self.blobs.put_if_absent(f"{folder}/{TOMBSTONE}", tombstone.model_dump_json().encode())
+        self._put_tombstone(folder, tombstone)
         self.discard(job_id)
 
     def discard(self, job_id: str) -> None:
@@ -214,6 +214,14 @@ class JobStore:
                 self.blobs.delete(f"{folder}/{name}")
         if not self.blobs.names(folder):
             self.blobs.delete(folder)
+
+    def _put_tombstone(self, folder: str, tombstone: Tombstone) -> None:
+        key, data = f"{folder}/{TOMBSTONE}", tombstone.model_dump_json().encode()
+        try:
+            self.blobs.put_if_absent(key, data)
+        except StoreUnavailableError:  # a full disk has room for it once the input is gone
+            self.blobs.delete(f"{folder}/input")
+            self.blobs.put_if_absent(key, data)
 
     def _free_key(self, record: JobRecord) -> None:
         if record.key_sha256 is None:

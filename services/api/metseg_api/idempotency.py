@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
-from metseg.dispatch import connect, redis_errors
+from metseg.dispatch import are_there, connect, redis_errors
 from metseg.errors import QueueUnavailableError, RequestError
 from metseg.jobs import JobRecord
 from metseg_api.errors import KeyInFlightError, KeyReusedError
@@ -65,10 +65,13 @@ class KeysInFlight:
         if key is None:
             yield
             return
-        lock = self._redis.lock(IN_FLIGHT_KEY.format(key), timeout=IN_FLIGHT_S, thread_local=False)
+        name = IN_FLIGHT_KEY.format(key)
+        lock = self._redis.lock(name, timeout=IN_FLIGHT_S, thread_local=False)
 
         def take() -> bool:
             with redis_errors():
+                if are_there(self._redis, [name], longest_s=IN_FLIGHT_S) == [True]:
+                    return False
                 return bool(lock.acquire(blocking=False))
 
         def let_go() -> None:
