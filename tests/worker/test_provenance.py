@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,17 @@ def note_of_csv(path: Path) -> str:
         return next(csv.DictReader(file))["made_by"]
 
 
-NOTES: dict[str, Callable[[Path], str]] = {".gz": note_of_nifti, ".png": note_of_png, ".csv": note_of_csv}
+def note_of_pdf(path: Path) -> str:
+    [keywords] = re.findall(rb"/Keywords \((.*?)\)\n", path.read_bytes(), re.DOTALL)
+    return re.sub(rb"\\(.)", rb"\1", keywords).decode()
+
+
+NOTES: dict[str, Callable[[Path], str]] = {
+    ".gz": note_of_nifti,
+    ".png": note_of_png,
+    ".csv": note_of_csv,
+    ".pdf": note_of_pdf,
+}
 
 
 @pytest.mark.parametrize("source", [nifti, png])

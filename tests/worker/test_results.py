@@ -18,9 +18,12 @@ from metseg_worker.report import warnings_of
 
 NIFTI_NAMES = {
     *("lesions.csv", "lesions.nii.gz", "mask.nii.gz", "overlay.png"),
-    *("probability.nii.gz", "report.json", "scan.nii.gz"),
+    *("probability.nii.gz", "report.json", "report.pdf", "scan.nii.gz"),
 }
-PICTURE_NAMES = {"lesions.csv", "mask.png", "overlay.png", "probability.png", "report.json", "scan.png"}
+PICTURE_NAMES = {
+    *("lesions.csv", "mask.png", "overlay.png"),
+    *("probability.png", "report.json", "report.pdf", "scan.png"),
+}
 
 
 def awkward_nifti() -> bytes:

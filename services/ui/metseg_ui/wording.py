@@ -50,6 +50,7 @@ ARTEFACTS = {
     "overlay.png": "Overview picture (PNG)",
     "lesions.csv": "Lesion table (CSV)",
     "report.json": "Report (JSON)",
+    "report.pdf": "Report (PDF)",
 }
 
 

@@ -17,6 +17,7 @@ NIFTI_TYPE: Final = "application/gzip"
 PNG_TYPE: Final = "image/png"
 CSV_TYPE: Final = "text/csv"
 JSON_TYPE: Final = "application/json"
+PDF_TYPE: Final = "application/pdf"
 
 COLUMNS: Final = (
     *("label", "voxels", "volume_mm3", "equivalent_sphere_mm", "area_mm2", "area_px"),

@@ -15,9 +15,10 @@ from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.segment import OnProgress, segment
 from metseg.serving import ServingClient
-from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PNG_TYPE, write_images, write_table
+from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PDF_TYPE, PNG_TYPE, write_images, write_table
 from metseg_worker.asking import predictor
-from metseg_worker.overlay import draw_overlay
+from metseg_worker.overlay import draw_largest, draw_overlay
+from metseg_worker.pdf import LARGEST_SHOWN, Pictures, write_pdf
 from metseg_worker.reading import read_in_child
 from metseg_worker.report import build_report, note_of
 
@@ -62,10 +63,12 @@ def make_files(
     report = build_report(record, card, scan, found, device=means.device)
     files = write_images(scan, found, results, note=note_of(report))
     draw_overlay(scan, found, report, results / "overlay.png")
+    shown = Pictures(draw_largest(scan, found, LARGEST_SHOWN), results / "overlay.png")
+    write_pdf(report, card, shown, results / "report.pdf")
     write_table(report, results / "lesions.csv")
     (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]
-    return [*files, (results / "report.json", JSON_TYPE)]
+    return [*files, (results / "report.json", JSON_TYPE), (results / "report.pdf", PDF_TYPE)]
 
 
 def _card(models: ModelLibrary, record: JobRecord) -> ModelCard:

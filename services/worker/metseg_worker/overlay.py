@@ -24,6 +24,7 @@ MOST_TILES: Final = 36
 EMPTY_TILES: Final = 6
 TILE_PX: Final = ((1, 760), (2, 560), (4, 480), (6, 420), (12, 340), (MOST_TILES, 300))
 """Longest side of a tile by the number of tiles."""
+LARGEST_PX: Final = 420
 GAP_PX: Final = 10
 MARGIN_PX: Final = 22
 SMALLEST_WIDTH_PX: Final = 760
@@ -63,9 +64,16 @@ def draw_overlay(scan: Scan, segmentation: Segmentation, report: Report, path: P
     view = View.of(scan.volume, segmentation.labels, segmentation.lesions)
     indices = view.measured_slices(MOST_TILES) or view.middle_slices(EMPTY_TILES)
     side = next(pixels for most, pixels in TILE_PX if len(indices) <= most)
-    tiles = [draw_tile(view.tile(index, side), scan) for index in indices]
+    tiles = [_draw_tile(view.tile(index, side), scan) for index in indices]
     sheet = _compose(tiles, _headline(report, view.measured_on(indices)), _footer(report))
     save_png(sheet, path, note=note_of(report))
+
+
+def draw_largest(scan: Scan, segmentation: Segmentation, most: int) -> list[Image.Image]:
+    """The slices in which the largest lesions were measured, each as a picture; from the middle without any."""
+    view = View.of(scan.volume, segmentation.labels, segmentation.lesions)
+    indices = view.measured_slices(most) or view.middle_slices(most)
+    return [_draw_tile(view.tile(index, LARGEST_PX), scan) for index in indices]
 
 
 def _headline(report: Report, shown: int) -> list[Line]:
@@ -95,7 +103,7 @@ def _footer(report: Report) -> list[Line]:
     return [*lines, Line(f"{report.research_use} {trained}".strip(), 14, FAINT)]
 
 
-def draw_tile(tile: Tile, scan: Scan) -> Image.Image:
+def _draw_tile(tile: Tile, scan: Scan) -> Image.Image:
     """One slice with outlines, diameters, numbers, sides and scale, as far as the scan knows them."""
     edge, halo = outline(tile.labels)
     pixels = np.repeat(tile.grey[:, :, None], 3, axis=2)

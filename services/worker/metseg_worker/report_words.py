@@ -1,0 +1,135 @@
+"""Puts the figures of a report into the words and cells of `report.pdf`."""
+
+from typing import Final
+
+from metseg.card import ModelCard
+from metseg.report import Lesion, Report
+
+FIGURES: Final = ("No.", "Size", "Diameters", "Slices", "Centre", "Mean p", "RANO-BM")
+MOST_SCORES: Final = 12
+
+
+def summary_lines(report: Report) -> list[str]:
+    """What was found, in three sentences."""
+    count = report.lesion_count
+    found = "No lesion" if count == 0 else f"{count} lesion{'s' if count > 1 else ''}"
+    if report.total_volume_mm3:
+        found += f", {report.total_volume_mm3 / 1000:.2f} ml in all"
+    return [
+        f"{found}.",
+        _rano_sentence(report),
+        f"Model {report.model.name}, version {report.model.version}, threshold {report.threshold:g}. "
+        f"Scan accepted {report.created_at:%Y-%m-%d %H:%M} UTC.",
+    ]
+
+
+def figures_of(report: Report, lesion: Lesion) -> tuple[str, ...]:
+    """The cells of a lesion, in the order of `FIGURES`."""
+    return (
+        str(lesion.label),
+        _size(lesion),
+        _diameters(lesion),
+        str(lesion.slices_spanned or "-"),
+        _centre(lesion),
+        f"{lesion.mean_probability:.2f}",
+        _verdict(report, lesion),
+    )
+
+
+def rano_lines(report: Report) -> list[str]:
+    """How RANO-BM was applied: the plane, every rule by name, and what was not judged."""
+    rano = report.rano_bm
+    if rano is None:
+        return ["Not looked at."]
+    lines = [f"By {rano.reference}. {_rano_sentence(report)}"]
+    if rano.plane is not None:
+        first, second = rano.plane.pixel_spacing_mm
+        lines.append(
+            f"Measured in the slices nearest to axial, tilted by {rano.plane.tilt_degrees:.0f} degrees: pixels of "
+            f"{first:.2f} × {second:.2f} mm, slices {rano.plane.slice_spacing_mm:.2f} mm apart."
+        )
+    lines += [f"{rule.value}: {sentence}" for rule, sentence in rano.rules.items()]
+    if rano.not_judged:
+        lines.append(f"Not judged: {'; '.join(rano.not_judged)}.")
+    return lines
+
+
+def training_lines(card: ModelCard) -> list[str]:
+    """What the model has learnt from."""
+    sources = [f"{data.name} ({data.cases} cases, {data.disease}, {data.licence})" for data in card.training_data]
+    return [card.disease_notice, f"Training data: {'; '.join(sources) or 'not stated'}."]
+
+
+def score_lines(card: ModelCard) -> list[str]:
+    """The card's first scores."""
+    lines = []
+    for score in card.scores[:MOST_SCORES]:
+        interval = "" if score.low is None or score.high is None else f" ({score.low:.2f} to {score.high:.2f})"
+        lines.append(f"{score.metric}: {score.value:.2f}{interval}, {score.cases} cases of {score.dataset}")
+    return lines or ["None is stated."]
+
+
+def source_lines(report: Report) -> list[str]:
+    """Which input, model, software and device made the result."""
+    source = report.source
+    spacing = "pixels of unknown size"
+    if source.spacing_mm is not None:
+        spacing = " × ".join(f"{mm:.3f}" for mm in source.spacing_mm) + " mm"
+    lines = [
+        f"Job {report.job_id}",
+        f"Scan: {source.kind}, {' × '.join(map(str, source.shape))} voxels, {spacing}, "
+        f"stored as {''.join(source.orientation)}",
+        f"Model digest {report.model.digest}",
+    ]
+    if report.provenance is not None:
+        lines += [f"Input {one.sha256} ({one.size_bytes} bytes)" for one in report.provenance.inputs]
+        lines.append(f"Weights {report.provenance.weights_sha256}")
+        lines.append(f"Preprocessing {report.provenance.preprocessing.model_dump_json(exclude_none=True)}")
+        lines.append(f"Network ran on: {report.provenance.device}; measured on {report.provenance.processor}")
+    return [*lines, "Software: " + ", ".join(f"{name} {version}" for name, version in report.software.items())]
+
+
+def _rano_sentence(report: Report) -> str:
+    rano = report.rano_bm
+    if rano is None:
+        return ""
+    if not rano.applies:
+        broken = rano.decided_by
+        return f"Nothing is measured as RANO-BM, for a rule is not kept: {rano.rules[broken]} ({broken.value})"
+    if not rano.targets:
+        return "RANO-BM: no lesion is measurable."
+    targets = f"{len(rano.targets)} target lesion{'s' if len(rano.targets) > 1 else ''}"
+    longest, volume = rano.sum_of_longest_diameters_mm or 0.0, rano.target_volume_mm3 or 0.0
+    return (
+        f"RANO-BM: {rano.measurable_count} measurable, {targets}, sum of longest diameters {longest:.1f} mm, "
+        f"volume of the targets {volume / 1000:.2f} ml."
+    )
+
+
+def _size(lesion: Lesion) -> str:
+    if lesion.volume_mm3 is not None:
+        return f"{lesion.volume_mm3:.0f} mm³"
+    return f"{lesion.area_px} px" if lesion.area_mm2 is None else f"{lesion.area_mm2:.0f} mm²"
+
+
+def _diameters(lesion: Lesion) -> str:
+    if lesion.longest_diameter_mm is not None:
+        return f"{lesion.longest_diameter_mm:.1f} × {lesion.perpendicular_diameter_mm:.1f} mm"
+    return f"{lesion.longest_diameter_px:.1f} × {lesion.perpendicular_diameter_px:.1f} px"
+
+
+def _centre(lesion: Lesion) -> str:
+    """The centroid as a side and millimetres from the scanner's origin, e.g. `R 12, A 3, S 40 mm`."""
+    if lesion.centroid_ras_mm is None:
+        return "" if lesion.centroid_px is None else "column {:.0f}, row {:.0f}".format(*lesion.centroid_px)
+    sides = zip(lesion.centroid_ras_mm, ("RL", "AP", "SI"), strict=True)
+    return ", ".join(f"{letters[mm < 0]} {abs(mm):.0f}" for mm, letters in sides) + " mm"
+
+
+def _verdict(report: Report, lesion: Lesion) -> str:
+    for verdict in [] if report.rano_bm is None else report.rano_bm.lesions:
+        if verdict.label == lesion.label:
+            if verdict.target:
+                return "target"
+            return "measurable" if verdict.measurable else f"no: {verdict.decided_by.value}"
+    return "-"

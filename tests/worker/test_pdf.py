@@ -1,0 +1,110 @@
+"""The document says what the report says, on a first page and in an appendix."""
+
+import re
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phantoms import card
+from PIL import Image
+
+from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
+from metseg.lesions import LesionRules, find_lesions
+from metseg.report import Report
+from metseg.scan import Scan, ScanKind
+from metseg.segment import Segmentation
+from metseg.volume import Volume
+from metseg_worker.pdf import Pictures, latin, write_pdf
+from metseg_worker.report import build_report
+
+
+def report_of(mask: np.ndarray, scan_kind: ScanKind = ScanKind.NIFTI) -> Report:
+    volume = Volume(mask.astype(np.uint8), np.eye(4))
+    scan = Scan(volume, scan_kind)
+    rules = LesionRules(is_picture=scan.is_picture)
+    lesions, labels = find_lesions(volume, volume.array.astype(np.float32), rules)
+    found = Segmentation(volume, volume, volume.with_array(labels), lesions, 0.5, coarsened=False)
+    record = JobRecord(
+        id=new_job_id(),
+        created_at=datetime(2026, 2, 3, 4, 5, tzinfo=UTC),
+        request=JobRequest(),
+        model=ModelRef(name="attention_unet", version=1, digest="d" * 64),
+        inputs=[InputFile(key="k", size_bytes=7, sha256="e" * 64)],
+    )
+    return build_report(record, card(limits=["It is for tests – and ≥ nothing else."]), scan, found, device="CPU")
+
+
+def balls(count: int) -> np.ndarray:
+    mask = np.zeros((30 * count + 2, 30, 30))
+    index = np.moveaxis(np.indices((30, 30, 30)), 0, -1) - 14.5
+    for number in range(count):
+        mask[30 * number : 30 * number + 30][np.linalg.norm(index, axis=-1) < 6 + number / 10] = 1
+    return mask
+
+
+@pytest.fixture
+def pages(tmp_path: Path):
+    """Write the document of a report; the words of each page."""
+
+    def write(report: Report) -> list[str]:
+        sheet = Image.new("RGB", (400, 300))
+        sheet.save(tmp_path / "overlay.png")
+        pictures = Pictures([Image.new("RGB", (90, 120))], tmp_path / "overlay.png")
+        write_pdf(
+            report, card(limits=["It is for tests – and ≥ nothing else."]), pictures, tmp_path / "report.pdf"
+        )
+        return words_of((tmp_path / "report.pdf").read_bytes())
+
+    return write
+
+
+def words_of(document: bytes) -> list[str]:
+    streams = re.findall(rb"stream\n(.*?)\nendstream", document, re.DOTALL)
+    unpacked = [zlib.decompress(one) for one in streams if one.startswith(b"x")]
+    texts = [re.findall(rb"\((.*?)(?<!\\)\) Tj", one, re.DOTALL) for one in unpacked]
+    return [b" ".join(one).decode("latin-1").replace("\\", "") for one in texts if one]
+
+
+def test_the_first_page_says_what_was_found_and_what_it_is_not_for(pages):
+    report = report_of(balls(2))
+    first = pages(report)[0]
+    assert report.research_use in first
+    assert f"2 lesions, {report.total_volume_mm3 / 1000:.2f} ml in all" in first
+    assert f"sum of longest diameters {report.rano_bm.sum_of_longest_diameters_mm:.1f} mm" in first
+    for lesion in report.lesions:
+        assert f"{lesion.longest_diameter_mm:.1f} × {lesion.perpendicular_diameter_mm:.1f} mm" in first
+    assert "2026-02-03 04:05 UTC" in first
+
+
+def test_the_appendix_says_how_and_names_every_rule(pages):
+    report = report_of(balls(1))
+    rest = " ".join(pages(report)[1:])
+    for rule in report.rano_bm.rules:
+        assert rule.value in rest
+    assert "It is for tests - and >= nothing else." in rest
+    assert "d" * 64 in rest
+    assert "e" * 64 in rest
+    assert "Network ran on: CPU" in rest
+
+
+def test_what_does_not_fit_on_the_first_page_stands_in_the_appendix(pages):
+    texts = pages(report_of(balls(20)))
+    assert "The other 6 lesions stand in the appendix." in texts[0]
+    assert "Further lesions" in texts[1]
+
+
+def test_a_scan_without_lesions_has_a_document_too(pages):
+    assert "This does not mean that there is none." in pages(report_of(balls(0)))[0]
+
+
+def test_a_picture_is_told_in_its_own_units_and_not_as_rano_bm(pages):
+    mask = balls(1)[:, :, 14:15]
+    first = pages(report_of(mask, ScanKind.PICTURE))[0]
+    assert "mm²" in first
+    assert "Nothing is measured as RANO-BM" in first
+
+
+def test_letters_that_the_fonts_lack_are_replaced():
+    assert latin("–≥×µ漢") == "->=×µ?"
