@@ -166,7 +166,7 @@ class Holders:
         What is erased does not come back, so one clock that is ahead is not enough.
         """
         with redis_errors():
-            now = min(time.time(), cast(tuple[int, int], self._redis.time())[0])
+            now = min(time.time(), self._redis.time()[0])
             found = self._redis.zrangebyscore(DUE_KEY, 0, now, start=0, num=MOST_AT_ONCE)
         return _ids(found)
 

@@ -21,7 +21,9 @@ class BrightServing:
         refused_calls: The Predict calls of these numbers, from 1, are answered UNAVAILABLE.
         pause_s: Each answer takes at least this long.
         on_call: Called at each Predict.
+        traceparents: Of the Predict calls that came in with one.
         spoil: Changes each answer of Predict before it is sent.
+        is_loaded: While it is false, the version is unloaded, as in the middle of a reload.
         lesion_from: The grey value, 0 to 255, from which on a pixel is lesion.
     """
 
@@ -31,8 +33,10 @@ class BrightServing:
         self.calls = 0
         self.refused_calls: set[int] = set()
         self.pause_s = 0.0
+        self.traceparents: list[str] = []
         self.on_call: Callable[[], None] = lambda: None
         self.spoil: Callable[[wire.PredictResponse], object] = lambda answer: None
+        self.is_loaded = True
         self.lesion_from = 200
         self._count = threading.Lock()
         self._pool = ThreadPoolExecutor(4)
@@ -45,7 +49,11 @@ class BrightServing:
                 ),
                 grpc.method_handlers_generic_handler(
                     "tensorflow.serving.ModelService",
-                    {"GetModelStatus": _unary(_status, wire.GetModelStatusRequest, wire.GetModelStatusResponse)},
+                    {
+                        "GetModelStatus": _unary(
+                            self._status, wire.GetModelStatusRequest, wire.GetModelStatusResponse
+                        )
+                    },
                 ),
             )
         )
@@ -72,9 +80,12 @@ class BrightServing:
     def _predict(self, request: wire.PredictRequest, context: grpc.ServicerContext) -> wire.PredictResponse:
         with self._count:
             self.calls += 1
+            self.traceparents += [value for name, value in context.invocation_metadata() if name == "traceparent"]
             refused = self.calls in self.refused_calls
         if refused:
             context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
+        if not self.is_loaded:
+            context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request")
         self.on_call()
         self.gate.wait(60)
         threading.Event().wait(self.pause_s)
@@ -92,10 +103,12 @@ class BrightServing:
         self.spoil(reply)
         return reply
 
-
-def _status(request: wire.GetModelStatusRequest, context: grpc.ServicerContext) -> wire.GetModelStatusResponse:
-    available = wire.ModelVersionStatus.State.AVAILABLE
-    return wire.GetModelStatusResponse(model_version_status=[wire.ModelVersionStatus(version=1, state=available)])
+    def _status(
+        self, request: wire.GetModelStatusRequest, context: grpc.ServicerContext
+    ) -> wire.GetModelStatusResponse:
+        states = wire.ModelVersionStatus.State
+        status = wire.ModelVersionStatus(version=1, state=states.AVAILABLE if self.is_loaded else states.LOADING)
+        return wire.GetModelStatusResponse(model_version_status=[status])
 
 
 def _unary(behaviour, request, response):

@@ -10,11 +10,17 @@ from random import Random
 from uuid import uuid4
 
 import httpx
-from hostile_files import nifti
+from hostile_files import HOSTILE, nifti, picture_of_a_lesion
 
+STAGES = ("queued", "read", "prepare", "predict", "finish")
 RANK = {"queued": 0, "running": 1, "succeeded": 2, "failed": 2, "cancelled": 2}
 GIVE_UP_S = 240.0
 SENDERS = 3
+MOST_OPEN = 12
+CANCEL_WITHIN_S = 15.0
+LOOK_EVERY_S = 0.4
+SCANS = (*4 * [picture_of_a_lesion()], *4 * [nifti()], HOSTILE["text"][0](), HOSTILE["truncated gzip"][0]())
+"""What is sent: mostly what succeeds, and cheap to segment."""
 
 
 @dataclass
@@ -76,18 +82,19 @@ class Load:
                     number = next(self._next, None)
                 if number is None:
                     return
-                job_id = self._send(http, twice=rng.random() < 0.15)
-                if rng.random() < 0.12:
-                    self._cancel(http, job_id, after_s=rng.choice((0, 0.3, 1, 2, 4)))
+                job_id = self._send(http, rng.choice(SCANS), twice=rng.random() < 0.15)
+                if rng.random() < 0.15:
+                    self._cancel(http, job_id, rng.choice(STAGES))
                 self._keep_pace()
 
     def _keep_pace(self) -> None:
-        while len(self.open_jobs) > 12 and not self._stop.is_set():
+        while len(self.open_jobs) > MOST_OPEN and not self._stop.is_set():
             time.sleep(0.2)
 
-    def _send(self, http: httpx.Client, *, twice: bool) -> str:
+    def _send(self, http: httpx.Client, scan: bytes, *, twice: bool) -> str:
         key, answers = uuid4().hex, set[str]()
-        threads = [threading.Thread(target=self._post, args=(http, key, answers)) for _ in range(1 + twice)]
+        given = (http, scan, key, answers)
+        threads = [threading.Thread(target=self._post, args=given) for _ in range(1 + twice)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -99,13 +106,11 @@ class Load:
             self.seen[job_id] = Seen()
         return job_id
 
-    def _post(self, http: httpx.Client, key: str, answers: set[str]) -> None:
+    def _post(self, http: httpx.Client, scan: bytes, key: str, answers: set[str]) -> None:
         until = time.monotonic() + GIVE_UP_S
         while time.monotonic() < until:
             with suppress(httpx.TransportError):
-                answer = http.post(
-                    "/v1/jobs", files={"file": ("scan.nii", nifti())}, headers={"Idempotency-Key": key}
-                )
+                answer = http.post("/v1/jobs", files={"file": scan}, headers={"Idempotency-Key": key})
                 if answer.status_code == 202:
                     self.tally["answers that were replays"] += "Idempotency-Replayed" in answer.headers
                     answers.add(answer.json()["id"])
@@ -114,16 +119,25 @@ class Load:
             self.tally["uploads that were refused or broke off"] += 1
             time.sleep(0.3)
 
-    def _cancel(self, http: httpx.Client, job_id: str, *, after_s: float) -> None:
-        time.sleep(after_s)
+    def _cancel(self, http: httpx.Client, job_id: str, wanted: str) -> None:
+        """Cancel a job as soon as it is seen in a stage, or in a later one."""
+        until = time.monotonic() + CANCEL_WITHIN_S
+        stage = "queued"
+        while STAGES.index(stage) < STAGES.index(wanted) and time.monotonic() < until:
+            time.sleep(0.02)
+            with suppress(httpx.TransportError):
+                job = http.get(f"/v1/jobs/{job_id}").json()
+                if RANK.get(job.get("state"), 0) == 2:
+                    return
+                stage = (job.get("progress") or {"stage": stage})["stage"]
         with suppress(httpx.TransportError):
             answer = http.post(f"/v1/jobs/{job_id}/cancel")
             assert answer.status_code in (202, 409, 503), answer.text
-            self.tally["cancels accepted"] += answer.status_code == 202
+            self.tally[f"cancels accepted, last seen in stage {stage}"] += answer.status_code == 202
 
     def _watch(self) -> None:
         with httpx.Client(base_url=self._url, timeout=10) as http:
-            while not self._stop.wait(0.1):
+            while not self._stop.wait(LOOK_EVERY_S):
                 for job_id in self.open_jobs:
                     with suppress(httpx.TransportError):
                         self._look(http, job_id)

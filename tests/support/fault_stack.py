@@ -5,35 +5,57 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
 import httpx
 import psutil
 from bright_serving import BrightServing
+from fault_clocks import Clocks
+from fault_disk import SmallDisk
 from phantoms import card
 from redis import Redis
 from redis.exceptions import RedisError
 from redis_fixture import free_port
 
 from deploy.local.redis_server import find_redis, redis_command
+from metseg.blobs import open_blob_store
 from metseg.card import CARD_PATH
+from metseg.jobs import Artefact, Final, InputFile, JobRecord, JobRequest, JobState, ModelRef, new_job_id
+from metseg.jobstore import JobStore
 from metseg.proto import serving_wire_pb2 as wire
 
-WORKERS = ("worker-1", "worker-2")
 START_WITHIN_S = 90.0
+ROOM_A_JOB_BYTES = 400_000
+LARGE_BYTES = 16 << 20
+"""An artefact that does not fit into the buffers between two programs."""
 
 
 class FaultStack:
-    """Redis with its append-only file, API, two workers and the stand-in; started again by whoever kills them."""
+    """Redis with its append-only file, API, workers and the stand-in; started again by whoever kills them.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: For everything.
+        workers: How many.
+        jobs: How many the store has room for.
+    """
+
+    def __init__(self, folder: Path, *, workers: int = 2, jobs: int = 100) -> None:
         self.folder = folder
+        self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.store = folder / "store"
+        self.disk = SmallDisk(self.store, size_bytes=2 * LARGE_BYTES + (64 << 20) + jobs * ROOM_A_JOB_BYTES)
+        self.own_jobs: set[str] = set()
+        self.clocks = Clocks(folder / "clocks")
+        self._large: Artefact | None = None
+        self._timers: list[threading.Timer] = []
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
         path = folder / "models" / "attention_unet" / "1" / CARD_PATH
@@ -46,25 +68,33 @@ class FaultStack:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        for name in ("redis", "api", *WORKERS):
+        for name in ("redis", "api", *self.workers):
             self.start(name)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in (*WORKERS, "api", "redis"):
+        self.join_timers()
+        for name in (*self.workers, "api", "redis"):
             if name in self._processes:
                 self.kill(name, *self._process(name).children(recursive=True))
-        for left in self.strangers():
-            left.kill()
+        left = self.strangers()
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=30)
         self.serving.stop()
+        self.disk.__exit__(kind, error, trace)
 
     def start(self, name: str) -> None:
         """Start a service; Redis and the API are waited for."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                self._command(name), env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command(name),
+                env=self._environment(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         if name == "redis":
             _wait(self._redis_answers)
@@ -137,6 +167,25 @@ class FaultStack:
         time.sleep(away_s)
         self.serving = BrightServing(port)
 
+    def later(self, after_s: float, action: Callable[[], object]) -> None:
+        """Do something after a while, whatever goes on then."""
+        timer = threading.Timer(after_s, action)
+        self._timers.append(timer)
+        timer.start()
+
+    def join_timers(self) -> None:
+        """Return once all that was to be done later is done."""
+        for timer in self._timers:
+            timer.join()
+
+    def large_artefact(self) -> tuple[str, Artefact]:
+        """Path and description of a file that a job of this stack's own has as its result."""
+        if self._large is None:
+            job_id, self._large = put_ended_job(self.store, bytes(LARGE_BYTES))
+            self.own_jobs.add(job_id)
+        [job_id] = self.own_jobs
+        return f"/v1/jobs/{job_id}/result/{self._large.name}", self._large
+
     def api_answers(self) -> bool:
         """Whether the API is up."""
         with suppress(httpx.TransportError):
@@ -157,7 +206,7 @@ class FaultStack:
             return list(redis_command(find_redis(), self._redis_port, self.folder / "redis"))
         return [sys.executable, "-m", "metseg_api" if name == "api" else "metseg_worker"]
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, name: str) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
             "TMPDIR": str(self.scratch),
@@ -168,7 +217,26 @@ class FaultStack:
             "METSEG_SERVING": self.serving.target,
             "METSEG_JOB_TIMEOUT_S": "120",
             "METSEG_PREDICT_TIMEOUT_S": "10",
-        }
+            "METSEG_MIN_FREE_BYTES": "0",
+        } | self.clocks.environment(name)
+
+
+def put_ended_job(folder: Path, result: bytes) -> tuple[str, Artefact]:
+    """Put a job into a store that has succeeded at its first attempt; its id and its one artefact."""
+    store, job_id, now = JobStore(open_blob_store(str(folder))), new_job_id(), datetime.now(UTC)
+    key, known = store.input_key(job_id), card()
+    store.blobs.put(key, b"scan")
+    model = ModelRef(name=known.name, version=known.version, digest=known.digest)
+    given = InputFile(key=key, size_bytes=4, sha256="s")
+    store.create(JobRecord(id=job_id, created_at=now, request=JobRequest(), model=model, inputs=[given]))
+    store.claim(job_id, 1)
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "mask.png"
+        path.write_bytes(result)
+        artefact = store.put_artefact(job_id, 1, path, "image/png")
+    final = Final(job_id=job_id, state=JobState.SUCCEEDED, attempt=1, finished_at=now, artefacts=[artefact])
+    assert store.publish(final, 1)
+    return job_id, artefact
 
 
 def freeze(process: psutil.Process) -> None:

@@ -39,6 +39,16 @@ def picture(mode: str = "L", size: tuple[int, int] = (64, 64), **options: object
     return buffer.getvalue()
 
 
+def picture_of_a_lesion() -> bytes:
+    """A small grey slice with one bright spot, as PNG."""
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[10:54, 10:54] = 90
+    pixels[20:26, 30:36] = 250
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
 def animation() -> bytes:
     buffer = io.BytesIO()
     frames = [Image.new("L", (64, 64), grey) for grey in (0, 100, 200)]

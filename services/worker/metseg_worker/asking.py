@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from metseg.errors import ServingUnavailableError
+from metseg.errors import ServingUnavailableError, UnknownModelError
 from metseg.jobs import ModelRef
 from metseg.segment import Predict
 from metseg.serving import ServingClient
@@ -33,7 +33,8 @@ def predictor(
         serving: The connection.
         model: Name and version that must answer.
         check: Called between batches and while waiting; what it raises ends the work.
-        patience_s: After this long without an answer `ServingUnavailableError` comes through.
+        patience_s: After this long without an answer `ServingUnavailableError` comes through; or
+            `UnknownModelError`, where the server runs, but has that version no more, or not yet again.
     """
 
     def predict(batches: Iterable[Slices]) -> Iterator[NDArray[np.float32]]:
@@ -48,7 +49,7 @@ def predictor(
                     check()
                     yield answer
                 return
-            except ServingUnavailableError as exc:
+            except (ServingUnavailableError, UnknownModelError) as exc:
                 patience.wait(exc)
 
     return predict
@@ -71,7 +72,7 @@ class _Patience:
         self._since: float | None = None
         self._pause_s = FIRST_PAUSE_S
 
-    def wait(self, exc: ServingUnavailableError) -> None:
+    def wait(self, exc: ServingUnavailableError | UnknownModelError) -> None:
         """Pause for a growing while; raise the error when patience is at its end."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since

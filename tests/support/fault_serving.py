@@ -1,0 +1,48 @@
+"""Faults of TF Serving: away, slow, in the middle of a reload, wrong."""
+
+import time
+from random import Random
+
+import numpy as np
+from fault_stack import FaultStack
+
+from metseg.proto import serving_wire_pb2 as wire
+
+
+def serving_away(stack: FaultStack, rng: Random) -> None:
+    stack.serving_goes(away_s=1 + 2 * rng.random())
+
+
+def serving_slow(stack: FaultStack, rng: Random) -> None:
+    stack.serving.pause_s = 0.5 + rng.random()
+    time.sleep(3)
+    stack.serving.pause_s = 0
+
+
+def serving_reloads(stack: FaultStack, rng: Random) -> None:
+    """The version is unloaded under the jobs that use it, and loaded again."""
+    stack.serving.is_loaded = False
+    time.sleep(1 + 2 * rng.random())
+    stack.serving.is_loaded = True
+
+
+def serving_answers_nan(stack: FaultStack, _rng: Random) -> None:
+    def spoil(answer: wire.PredictResponse) -> None:
+        tensor = answer.outputs["probability"]
+        tensor.tensor_content = np.full(len(tensor.tensor_content) // 4, np.nan, "<f4").tobytes()
+
+    stack.spoil(spoil, 1.5)
+
+
+def serving_answers_another_shape(stack: FaultStack, _rng: Random) -> None:
+    def spoil(answer: wire.PredictResponse) -> None:
+        answer.outputs["probability"].tensor_shape.dim[1].size = 128
+
+    stack.spoil(spoil, 1.5)
+
+
+def serving_answers_for_another_version(stack: FaultStack, _rng: Random) -> None:
+    def spoil(answer: wire.PredictResponse) -> None:
+        answer.model_spec.version.value += 1
+
+    stack.spoil(spoil, 1.5)
