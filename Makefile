@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-faults test-schema contract contract-models demo start stop models train bench proto lock clean
+.PHONY: help install check test test-fast test-faults test-schema contract contract-models demo start stop models train bench proto schemas lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -89,6 +89,9 @@ proto: install  ## generate the protobuf code anew from the .proto files
 	$(PYTHON) -m grpc_tools.protoc -I shared --python_out=shared --pyi_out=shared shared/metseg/proto/serving_wire.proto
 	$(PYTHON) -m grpc_tools.protoc -I services/serving --python_out=services/serving --pyi_out=services/serving \
 	  services/serving/metseg_serving/proto/batching_parameters.proto services/serving/metseg_serving/proto/monitoring_config.proto
+
+schemas: install  ## publish the JSON schemas of reports and model cards anew
+	$(PYTHON) -m deploy.local.schemas
 
 lock: install  ## remake constraints.txt from the newest versions that fit together
 	deploy/local/lock.sh
