@@ -55,7 +55,7 @@ def test_every_answer_is_one_that_the_document_tells_of(locked: ApiService, tmp_
     assert ran.returncode == 0, ran.stdout[-20_000:]
     assert told["operations"]["tested"] == told["operations"]["total"]
     assert {phase["status"] for phase in told["phases"].values()} == {"success"}
-    assert cases["generated"] > 14 * CASES
+    assert cases["generated"] > 8 * CASES  # an operation without parameters has but one request
 
 
 def run_schemathesis(url: str, key: str, folder: Path) -> subprocess.CompletedProcess[str]:

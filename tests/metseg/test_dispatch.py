@@ -1,9 +1,6 @@
 """The queue on a real Redis: what goes into it, what a worker takes from it, and what it refuses."""
 
 import json
-import pickle
-import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -12,34 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from plain_rq import fetched, one_round, plain_queue
 from redis import Redis
 from redis_fixture import RedisServer, free_port
-from rq import Callback, Queue
 from rq.exceptions import NoSuchJobError
-from rq.job import JobStatus
-from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 
 from metseg.dispatch import (
     CANCEL_KEY,
     KEPT_S,
     PROGRESS_KEY,
-    QUEUE_NAMES,
     Dispatcher,
 )
 from metseg.errors import JobTimeoutError, QueueUnavailableError, SettingsError
 from metseg.jobs import Priority, Progress, Stage, new_job_id
-from metseg.queue_entry import FUNCTION, AllowListJob
+from metseg.queue_entry import FUNCTION
 from metseg.rq_worker import MetsegWorker, make_worker
-
-ONE_ROUND = """
-import sys
-from metseg.rq_worker import make_worker
-def on_lost(job_id, attempt, reason):
-    sys.stdout.write(f"{job_id} {attempt} {reason.code}\\n")
-    sys.stdout.flush()
-make_worker(sys.argv[1], on_lost).work(burst=True, logging_level="CRITICAL")
-"""
 
 
 @pytest.fixture
@@ -63,21 +48,6 @@ def redis(redis_url: str) -> Iterator[Redis]:
 def dispatcher(redis_url: str) -> Iterator[Dispatcher]:
     with closing(Dispatcher(redis_url)) as made:
         yield made
-
-
-def one_round(redis_url: str) -> list[str]:
-    """Let a real forking worker empty the queue; the attempts that it reported as lost."""
-    command = [sys.executable, "-c", ONE_ROUND, redis_url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
-
-
-def plain_queue(redis: Redis, **options: object) -> Queue:
-    """RQ's own queue, as somebody with a hold of Redis would use it."""
-    return Queue(QUEUE_NAMES[Priority.ROUTINE], connection=redis, **({"serializer": JSONSerializer} | options))
-
-
-def fetched(redis: Redis, rq_id: str) -> AllowListJob:
-    return AllowListJob.fetch(rq_id, connection=redis, serializer=JSONSerializer)
 
 
 def test_an_entry_holds_ids_only_and_expires(dispatcher, redis):
@@ -153,69 +123,6 @@ def test_a_url_of_another_kind_is_refused():
 def test_a_worker_without_redis_says_so():
     with pytest.raises(QueueUnavailableError):
         make_worker(f"redis://127.0.0.1:{free_port()}/0", lambda *_: None)
-
-
-def test_a_forged_function_is_not_run(redis, redis_url, tmp_path: Path):
-    target = tmp_path / "made"
-    entry = plain_queue(redis).enqueue("os.mkdir", str(target))
-    assert one_round(redis_url) == []
-    assert fetched(redis, entry.id).get_status() is JobStatus.FAILED
-    assert not target.exists()
-
-
-def test_plain_rq_would_have_run_it(redis, tmp_path: Path):
-    target = tmp_path / "made"
-    entry = plain_queue(redis).enqueue("os.mkdir", str(target))
-    entry.perform()
-    assert target.exists()
-
-
-@pytest.mark.parametrize("kind", ["on_success", "on_failure"])
-def test_a_forged_callback_is_not_run(redis, redis_url, tmp_path: Path, monkeypatch, kind):
-    (tmp_path / "planted.py").write_text(
-        "import os\nos.mkdir(os.path.dirname(__file__) + '/made')\ndef call(*_): pass"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    entry = plain_queue(redis).enqueue(FUNCTION, new_job_id(), 1, **{kind: Callback("planted.call")})
-    assert one_round(redis_url) == []
-    assert fetched(redis, entry.id).get_status() is JobStatus.FAILED
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "keywords"),
-    [
-        ((), {}),
-        (("../../etc", 1), {}),
-        ((None, 1), {}),
-        (("ID", "1"), {}),
-        (("ID", True), {}),
-        (("ID", 1), {"x": 1}),
-    ],
-)
-def test_other_arguments_are_refused(redis, arguments, keywords):
-    job_id = new_job_id()
-    arguments = [job_id if value == "ID" else value for value in arguments]
-    entry = plain_queue(redis).enqueue_call(FUNCTION, args=arguments, kwargs=keywords)
-    with pytest.raises(PermissionError):
-        fetched(redis, entry.id).perform()
-
-
-def test_a_pickle_is_refused_and_the_worker_goes_on(redis, redis_url, tmp_path: Path):
-    bad = plain_queue(redis, serializer=pickle).enqueue("os.mkdir", str(tmp_path / "made"))
-    plain_queue(redis).enqueue("os.getpid")
-    one_round(redis_url)
-    assert fetched(redis, bad.id).get_status() is JobStatus.FAILED
-    assert plain_queue(redis).count == 0
-    assert not (tmp_path / "made").exists()
-
-
-def test_an_instance_to_call_a_method_of_is_refused(redis):
-    entry = plain_queue(redis).enqueue("os.getpid")
-    data = json.dumps(["upper", "text", [], {}]).encode()
-    redis.hset(f"rq:job:{entry.id}", "data", zlib.compress(data))
-    with pytest.raises(PermissionError):
-        fetched(redis, entry.id).perform()
 
 
 @pytest.fixture
