@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-faults test-schema contract contract-models demo start stop models train bench proto schemas lock clean
+.PHONY: help install check test test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up down sbom models train bench proto schemas lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -10,6 +10,9 @@ PROJECT_FILES := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP_INSTALL := $(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt
 INSTALLED := $(VENV)/.installed
 RUFF_PATHS := shared client services deploy benchmarks tests
+
+# Moves the labels of models; the local stack's addresses may stand in `.env`.
+ROLLOUT := $(if $(COMPOSE),docker compose run --rm --no-deps rollout,set -a; test ! -e .env || . ./.env; set +a; metseg-api models)
 
 # Programs of .venv come first, for what the tests start, too.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -59,6 +62,12 @@ contract: install  ## ask a model server all that metseg expects (METSEG_CONTRAC
 contract-models: install  ## write the models and files that `make contract` wants served to .run/contract
 	@rm -rf .run/contract
 	@PYTHONPATH=tests/support TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) tests/support/contract_models.py .run/contract
+
+promote: install  ## let jobs have MODEL in VERSION (TO=canary: a share of them; COMPOSE=1: in the containers)
+	@$(ROLLOUT) promote $(MODEL) $(VERSION) $(if $(TO),--to $(TO))
+
+rollback: install  ## take the last promotion of MODEL back (COMPOSE=1: in the containers)
+	@$(ROLLOUT) rollback $(MODEL)
 
 test-schema: install  ## send what the OpenAPI document allows and what it forbids (CASES=300 SEED=7: the long form)
 	SCHEMA_CASES=$(CASES) SCHEMA_SEED=$(SEED) $(PYTHON) -m pytest -s tests/api/test_openapi_cases.py

@@ -11,10 +11,12 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_pb2,
     predict_pb2,
     status_pb2,
 )
+from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
 from metseg.proto import serving_wire_pb2 as wire
 
@@ -34,6 +36,14 @@ ORIGINALS = {
     "GetModelStatusResponse": get_model_status_pb2.GetModelStatusResponse,
     "ModelVersionStatus": get_model_status_pb2.ModelVersionStatus,
     "Status": status_pb2.StatusProto,
+    "ReloadConfigRequest": model_management_pb2.ReloadConfigRequest,
+    "ReloadConfigResponse": model_management_pb2.ReloadConfigResponse,
+    "ModelServerConfig": model_server_config_pb2.ModelServerConfig,
+    "ModelConfigList": model_server_config_pb2.ModelConfigList,
+    "ModelConfig": model_server_config_pb2.ModelConfig,
+    "ServableVersionPolicy": (
+        file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+    ),
 }
 GENERATED = [
     ("shared", "metseg/proto/serving_wire"),

@@ -131,7 +131,7 @@ class Standin:
     def stop(self) -> int:
         """End it by SIGTERM; returns its exit status."""
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 def rest(base_url: str, path: str, body: object = None) -> tuple[int, dict]:

@@ -8,9 +8,7 @@ from fastapi import Depends, Request
 
 from metseg.blobs import BlobStore, open_blob_store
 from metseg.dispatch import Dispatcher
-from metseg.errors import ServingUnavailableError, UnknownModelError
 from metseg.holders import Holders
-from metseg.jobs import ModelRef
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.reconciler import Reconciler
@@ -22,6 +20,7 @@ from metseg_api.idempotency import KeysInFlight
 from metseg_api.keys import KeyFile
 from metseg_api.oidc import TokenReader
 from metseg_api.settings import ApiSettings
+from metseg_api.rollout.choice import ModelChoice
 from metseg_api.views import JobReader
 from metseg_api.webhooks.desk import WebhookDesk
 from metseg_api.webhooks.postman import Postman
@@ -135,24 +134,10 @@ class Backends:
         """
         self.admission.check_store(self.blobs, coming_bytes)
 
-    def resolve_model(self, name: str) -> ModelRef:
-        """The newest version of a model that has a card here and is AVAILABLE in TF Serving.
-
-        Raises:
-            UnknownModelError: There is no card of that name.
-            ServingUnavailableError: TF Serving is down or has none of the versions loaded.
-        """
-        if name not in self.models.names():
-            raise UnknownModelError("There is no model of that name; GET /v1/models lists them.")
-        try:
-            available = self.serving.available_versions(name)
-        except UnknownModelError as exc:
-            raise ServingUnavailableError("TF Serving does not serve this model.") from exc
-        known = set(self.models.versions(name))
-        version = max((one for one in available if one in known), default=None)
-        if version is None:
-            raise ServingUnavailableError("TF Serving has not loaded a version of this model yet.")
-        return ModelRef(name=name, version=version, digest=self.models.card(name, version).digest)
+    @property
+    def choice(self) -> ModelChoice:
+        """Says which version of a model a job gets."""
+        return ModelChoice(self.settings.models, self.serving, self.settings.canary_share)
 
 
 def _from_request(request: Request) -> Backends:

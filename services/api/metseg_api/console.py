@@ -12,6 +12,7 @@ from metseg.errors import SettingsError
 from metseg_api.audit import Action, AuditTrail, Deed, Head
 from metseg_api.keys import KeyFile, Scope
 from metseg_api.oidc import owner_of
+from metseg_api.rollout import commands as rollout
 from metseg_api.settings import ApiSettings
 from metseg_api.webhooks.secrets import OVERLAP, SecretBook
 
@@ -45,6 +46,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     owner = things.add_parser("owner", help="tell the owner that a subject of the issuer of tokens is here")
     owner.add_argument("subject", help="the `sub` of its tokens")
     owner.set_defaults(run=_tell_owner)
+    rollout.add_commands(things.add_parser("models", help="promote a version of a model, go back, list versions"))
     audit = things.add_parser("audit", help="read and check the audit trail").add_subparsers(required=True)
     audit.add_parser("export", help="write all entries as JSON lines").set_defaults(run=_export_audit)
     verify = audit.add_parser("verify", help="check that no entry was changed, removed or inserted")

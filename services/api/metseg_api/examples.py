@@ -128,6 +128,8 @@ MODELS: Example = {
             "served": True,
             "state": "available",
             "served_versions": [1],
+            "stable": 1,
+            "canary": None,
             "card": {
                 "name": DEFAULT_MODEL,
                 "version": 1,

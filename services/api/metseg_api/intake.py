@@ -133,7 +133,7 @@ async def _stored(
     async def check(name: str) -> None:
         """Ask others about a field that is complete."""
         if name == "model" and form.model not in models:
-            models[form.model] = await run_sync(backends.resolve_model, form.model)
+            models[form.model] = await run_sync(backends.choice.choose, form.model, job_id)
         if name == "webhook_url" and form.request.webhook_url is not None:
             await backends.webhooks.targets.check(form.request.webhook_url)
             await run_sync(backends.webhooks.check_secret, owner)

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from metseg.card import ModelCard
-from metseg.errors import CardError, ServingError, UnknownModelError
+from metseg.errors import CardError, ServingError, ServingUnavailableError, UnknownModelError
 from metseg.jobs import DEFAULT_MODEL
 from metseg_api.backends import Backends, BackendsOf
 from metseg_api.callers import CallerOf
@@ -34,8 +34,13 @@ class ModelEntry(BaseModel):
     default: bool = Field(description="Whether a job without `model` takes it.")
     served: bool = Field(description="Whether a job would be accepted now.")
     state: ModelState = Field(description="`unknown` while TF Serving does not answer.")
-    served_versions: list[int] = Field(description="Newest first; a new job takes the first.")
-    card: ModelCard = Field(description="Of the served version, else of the newest.")
+    served_versions: list[int] = Field(description="Newest first.")
+    stable: int | None = Field(
+        default=None,
+        description="What a new job takes: the promoted version, else the newest; null while it cannot.",
+    )
+    canary: int | None = Field(default=None, description="What a share of the new jobs takes instead.")
+    card: ModelCard = Field(description="Of the version that a new job takes, else of the newest.")
 
 
 class ModelList(BaseModel):
@@ -63,17 +68,22 @@ def list_models(backends: BackendsOf, _caller: CallerOf) -> ModelList:
 def _entry(backends: Backends, name: str, reachable: bool) -> ModelEntry | None:
     versions = _served(backends, name) if reachable else None
     try:
-        card = backends.models.card(name, versions[0] if versions else None)
-    except (CardError, UnknownModelError) as exc:
-        _log.error("a model has no usable card", extra={"code": exc.code})
+        labels = backends.choice.labels(name)
+        promoted = max(versions or [], default=None) if labels is None else labels.stable
+        stable = promoted if promoted in (versions or []) else None
+        card = backends.models.card(name, stable)
+    except (CardError, UnknownModelError, ServingUnavailableError) as exc:
+        _log.error("a model has no usable card, or no labels that can be read", extra={"code": exc.code})
         return None
     state = ModelState.AVAILABLE if versions else ModelState.NOT_LOADED
     return ModelEntry(
         name=name,
         default=name == DEFAULT_MODEL,
-        served=bool(versions),
+        served=stable is not None,
         state=ModelState.UNKNOWN if versions is None else state,
         served_versions=versions or [],
+        stable=stable,
+        canary=labels.canary if labels is not None and labels.canary in (versions or []) else None,
         card=card,
     )
 

@@ -86,7 +86,7 @@ def get_readiness(backends: BackendsOf, response: Response) -> Readiness:
     parts = {
         "queue": _state(backends.check_queue),
         "store": _state(backends.check_store),
-        "model": _state(lambda: backends.resolve_model(DEFAULT_MODEL)),
+        "model": _state(lambda: backends.choice.choose(DEFAULT_MODEL)),
     }
     ready = all(part.ready for part in parts.values())
     if not ready:

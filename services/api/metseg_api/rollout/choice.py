@@ -1,0 +1,79 @@
+"""Which version of a model a job gets: the newest, once there are labels the `stable` one, or the canary."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from metseg.errors import ServingUnavailableError, UnknownModelError
+from metseg.jobs import ModelRef
+from metseg.models import ModelLibrary
+from metseg.serving import ServingClient
+from metseg_api.rollout.errors import RolloutError
+from metseg_api.rollout.files import Labels, current_labels
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Chooses among the versions that have a card here and are AVAILABLE in TF Serving.
+
+    Args:
+        folder: The folder of the models.
+        serving: The connection to TF Serving.
+        canary_share: How much of the jobs the canary gets, 0 to 1.
+    """
+
+    folder: Path
+    serving: ServingClient
+    canary_share: float
+
+    def choose(self, name: str, job_id: str | None = None) -> ModelRef:
+        """The version for a job; without a job the one that most jobs get.
+
+        The same job always falls to the same side of the share. A canary that cannot answer gets no job.
+
+        Raises:
+            UnknownModelError: There is no card of that name.
+            ServingUnavailableError: TF Serving is down or has not loaded the version.
+        """
+        library = ModelLibrary(self.folder)
+        if name not in library.names():
+            raise UnknownModelError("There is no model of that name; GET /v1/models lists them.")
+        usable = self._usable(library, name)
+        labels = self.labels(name)
+        version = max(usable, default=None) if labels is None else labels.stable
+        if version is None or version not in usable:
+            raise ServingUnavailableError("TF Serving has not loaded the version of this model that jobs get.")
+        canary = None if labels is None else labels.canary
+        if canary is not None and job_id is not None and is_in_share(job_id, self.canary_share):
+            if canary in usable:
+                version = canary
+            else:
+                logger.warning("the canary cannot answer", extra={"model": name, "version": canary})
+        return ModelRef(name=name, version=version, digest=library.card(name, version).digest)
+
+    def labels(self, name: str) -> Labels | None:
+        """The labels of a model; None where none were ever given.
+
+        Raises:
+            ServingUnavailableError: The file that holds them is damaged.
+        """
+        try:
+            return current_labels(self.folder, name)
+        except RolloutError as exc:
+            raise ServingUnavailableError("The file with the labels of the models is damaged.") from exc
+
+    def _usable(self, library: ModelLibrary, name: str) -> set[int]:
+        try:
+            available = self.serving.available_versions(name)
+        except UnknownModelError as exc:
+            raise ServingUnavailableError("TF Serving does not serve this model.") from exc
+        return set(available) & set(library.versions(name))
+
+
+def is_in_share(job_id: str, share: float) -> bool:
+    """Whether a job is among a share of all jobs, by its id alone, whose order in time plays no part."""
+    drawn = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:8])
+    return drawn < share * 2**64
