@@ -12,19 +12,25 @@ from metseg_client.errors import (
     ApiUnreachableError,
     ClientError,
     DownloadError,
+    NoFileError,
     WaitTimeoutError,
 )
 from metseg_client.models import JobPage, Manifest, ServedModel
+from metseg_client.upload import Choices
+from metseg_client.wire import Patience
 
 __all__ = [
     "AnswerError",
     "ApiError",
     "ApiUnreachableError",
+    "Choices",
     "ClientError",
     "DownloadError",
     "JobPage",
     "Manifest",
     "MetsegClient",
+    "NoFileError",
+    "Patience",
     "ServedModel",
     "WaitTimeoutError",
 ]

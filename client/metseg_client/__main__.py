@@ -7,11 +7,13 @@ from enum import IntEnum
 from pathlib import Path
 
 from metseg.errors import SettingsError
-from metseg.jobs import RESEARCH_USE_ONLY, Job, JobState
+from metseg.jobs import RESEARCH_USE_ONLY, Job, JobState, Priority
 from metseg_client.client import MetsegClient
-from metseg_client.errand import Asked, Errand, file_sha256
+from metseg_client.errand import Errand, scan_files
 from metseg_client.errors import ApiError, ApiUnreachableError, ClientError, WaitTimeoutError
 from metseg_client.settings import ClientSettings
+from metseg_client.upload import Choices
+from metseg_client.wire import Patience
 
 TRY_LATER = (429, 502, 503)
 
@@ -27,12 +29,25 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+EXIT_CODES = """\
+exit codes:
+  0    the results are in the folder, or the list was printed
+  1    the job failed or was cancelled
+  2    the command line is wrong
+  3    the API refused, or a file cannot be read or written
+  4    the API does not answer or has no room now; try again later
+  5    the job had not ended after --timeout-s; the same command goes on with it
+  130  interrupted; the job goes on, and the same command takes it up again
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `Exit` for what it answers."""
     given = _read(arguments)
     try:
         settings = ClientSettings.from_env()
-        with MetsegClient(given.api or settings.api, api_key=settings.key()) as client:
+        patience = Patience(given.patience_s, _say_pause)
+        with MetsegClient(given.api or settings.api, api_key=settings.key(), patience=patience) as client:
             return int(given.run(client, given))
     except WaitTimeoutError as exc:
         return _end(Exit.STILL_RUNNING, f"{exc}; the same command goes on with it")
@@ -51,18 +66,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="metseg", description=f"Speak to the metseg job API. {RESEARCH_USE_ONLY}"
+        prog="metseg",
+        description=f"Speak to the metseg job API. {RESEARCH_USE_ONLY}",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--api", help="address of the API (default: METSEG_API_URL, or this machine)")
+    parser.add_argument(
+        "--patience-s",
+        type=float,
+        default=300,
+        help="longest wait for an API that has no room now and says when to come back (default: %(default)g)",
+    )
     commands = parser.add_subparsers(required=True, metavar="{segment,jobs,models}")
-    segment = commands.add_parser("segment", help="send a scan, wait, and take the results away")
-    segment.add_argument("file", type=Path, help="a NIfTI, or one slice as PNG, JPEG or TIFF")
-    segment.add_argument("--out", type=Path, required=True, help="folder for the results")
-    segment.add_argument("--model", help="see `metseg models`")
-    segment.add_argument("--threshold", type=float, help="probability from which a voxel is lesion")
-    segment.add_argument("--spacing-mm", type=_spacing, help="pixel size of a picture: 0.9 or 0.9,1.1")
-    segment.add_argument("--timeout-s", type=float, default=3600, help="longest wait (default: %(default)g)")
-    segment.set_defaults(run=_segment)
+    _add_segment(
+        commands.add_parser(
+            "segment",
+            help="send a scan, wait, and take the results away",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     jobs = commands.add_parser("jobs", help="list the newest jobs")
     jobs.add_argument("--limit", type=int, default=20, help="how many (default: %(default)d)")
     jobs.set_defaults(run=_jobs)
@@ -70,14 +94,29 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _segment(client: MetsegClient, given: argparse.Namespace) -> Exit:
-    asked = Asked(
-        sha256=file_sha256(given.file),
-        model=given.model,
-        threshold=given.threshold,
-        spacing_mm=given.spacing_mm,
+def _add_segment(segment: argparse.ArgumentParser) -> None:
+    segment.add_argument(
+        "scan",
+        type=Path,
+        nargs="+",
+        help="a NIfTI, a slice as PNG, JPEG or TIFF, a zip of DICOM, or the files or folders of a DICOM series",
     )
-    job = Errand(client, given.file, given.out).run(asked, _say_progress, given.timeout_s)
+    segment.add_argument("--out", type=Path, required=True, help="folder for the results")
+    segment.add_argument("--model", help="see `metseg models`")
+    segment.add_argument("--threshold", type=float, help="probability from which a voxel is lesion")
+    segment.add_argument("--spacing-mm", type=_spacing, help="pixel size of a picture: 0.9 or 0.9,1.1")
+    segment.add_argument("--series-uid", help="which series, where DICOM files hold several")
+    segment.add_argument(
+        "--priority", choices=[lane.value for lane in Priority], help="urgent goes before all that is routine"
+    )
+    segment.add_argument("--webhook-url", help="https address that is told when the job has ended")
+    segment.add_argument("--timeout-s", type=float, default=3600, help="longest wait (default: %(default)g)")
+    segment.set_defaults(run=_segment)
+
+
+def _segment(client: MetsegClient, given: argparse.Namespace) -> Exit:
+    choices = Choices(**{name: getattr(given, name) for name in Choices.model_fields})
+    job = Errand(client, scan_files(given.scan), given.out).run(choices, _say_progress, given.timeout_s)
     if job.state is not JobState.SUCCEEDED:
         told = f"{job.error.code}: {job.error.message}" if job.error else "without a reason"
         return _end(Exit.JOB_FAILED, f"job {job.id} ended {job.state.value} ({told})")
@@ -103,6 +142,10 @@ def _models(client: MetsegClient, _given: argparse.Namespace) -> Exit:
         default = ", default" if model.default else ""
         sys.stdout.write(f"{model.card.name} version {model.card.version}: {state}{default}\n")
     return Exit.DONE
+
+
+def _say_pause(error: ApiError) -> None:
+    sys.stderr.write(f"metseg: {error.code}: {error}; again in {error.retry_after_s:.0f} s\n")
 
 
 def _say_progress(job: Job) -> None:

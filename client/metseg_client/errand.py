@@ -1,7 +1,7 @@
-"""One scan from file to results, taken up again where it was left when it is interrupted."""
+"""One scan from its files to results, taken up again where it was left when it is interrupted."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,19 +9,18 @@ from pydantic import ValidationError
 
 from metseg.jobs import Artefact, Job, JobState, Schema
 from metseg_client.client import MetsegClient
-from metseg_client.errors import ApiError
+from metseg_client.errors import ApiError, NoFileError
+from metseg_client.upload import Choices
 
 NOTE = "metseg-job.json"
 GONE = ("job_gone", "job_not_found")
 
 
 class Asked(Schema):
-    """What is asked for; `sha256` is the file's."""
+    """What is asked for; `sha256` are those of the scan's files."""
 
-    sha256: str
-    model: str | None = None
-    threshold: float | None = None
-    spacing_mm: tuple[float, float] | None = None
+    sha256: list[str]
+    choices: Choices
 
 
 class Note(Schema):
@@ -37,21 +36,22 @@ class Errand:
 
     Args:
         client: The API.
-        scan: The file; its name is not sent.
+        scan: Its files; their names are not sent.
         folder: For the results, and the note by which the errand is taken up again; made where it is missing.
     """
 
-    def __init__(self, client: MetsegClient, scan: Path, folder: Path) -> None:
+    def __init__(self, client: MetsegClient, scan: Sequence[Path], folder: Path) -> None:
         self._client = client
         self._scan = scan
         self._folder = folder
 
-    def run(self, asked: Asked, on_progress: Callable[[Job], None], timeout_s: float) -> Job:
+    def run(self, choices: Choices, on_progress: Callable[[Job], None], timeout_s: float) -> Job:
         """Send the scan, unless that was done before, wait for its end, and fetch the results that are missing.
 
         Raises:
             ClientError: The API says no or does not answer, or the job is not final after `timeout_s`.
         """
+        asked = Asked(sha256=[file_sha256(file) for file in self._scan], choices=choices)
         self._folder.mkdir(parents=True, exist_ok=True)
         job = self._client.wait(self._job_id(asked), on_progress=on_progress, timeout_s=timeout_s)
         if job.state is JobState.SUCCEEDED:
@@ -64,13 +64,7 @@ class Errand:
         if note.job_id is not None:
             return note.job_id
         self._write(note)  # before the upload: should the answer get lost, the key finds the job again
-        job = self._client.submit(
-            self._scan,
-            model=asked.model,
-            threshold=asked.threshold,
-            spacing_mm=asked.spacing_mm,
-            idempotency_key=note.key,
-        )
+        job = self._client.submit(self._scan, asked.choices, idempotency_key=note.key)
         self._write(note.model_copy(update={"job_id": job.id}))
         return job.id
 
@@ -102,6 +96,24 @@ class Errand:
         temporary = self._folder / f".{NOTE}.part"
         temporary.write_text(note.model_dump_json(indent=2) + "\n", encoding="utf-8")
         temporary.replace(self._folder / NOTE)
+
+
+def scan_files(paths: Iterable[Path]) -> list[Path]:
+    """The files of a scan in a fixed order: those named, and all in the folders named but hidden ones.
+
+    Raises:
+        NoFileError: there are none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        files += sorted(filter(_is_visible_file, path.rglob("*"))) if path.is_dir() else [path]
+    if not files:
+        raise NoFileError("expected the files of a scan, and there is none in the folder")
+    return files
+
+
+def _is_visible_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
 
 
 def file_sha256(path: Path) -> str:

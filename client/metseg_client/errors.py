@@ -5,6 +5,7 @@ ClientError
 ├─ ApiError              code of the API    the API said no, and why
 ├─ AnswerError           answer_invalid     the answer is not one of a metseg API
 ├─ DownloadError         download_damaged   an artefact is not what the manifest promises
+├─ NoFileError           file_missing       there is nothing to send
 └─ WaitTimeoutError      wait_timeout       the job is not final yet
 """
 
@@ -57,6 +58,12 @@ class DownloadError(ClientError):
     """An artefact is missing from the manifest, or its bytes do not match it."""
 
     code = "download_damaged"
+
+
+class NoFileError(ClientError):
+    """A folder that should hold a scan holds no file."""
+
+    code = "file_missing"
 
 
 class WaitTimeoutError(ClientError):

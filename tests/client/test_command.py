@@ -170,3 +170,48 @@ def test_a_wrong_command_line_ends_with_its_usage(scan: Path, spacing: str) -> N
     with pytest.raises(SystemExit) as caught:
         segment(scan, "--spacing-mm", spacing)
     assert caught.value.code == 2
+
+
+def test_a_folder_is_sent_as_one_scan_without_what_is_hidden(api: FakeApi, tmp_path: Path) -> None:
+    series = tmp_path / "Mueller^Anna" / "T1c"
+    series.mkdir(parents=True)
+    for number in range(3):
+        (series / f"{number}.dcm").write_bytes(b"slice %d" % number)
+    (series / ".DS_Store").write_bytes(b"hidden")
+    assert segment(tmp_path / "Mueller^Anna", "--series-uid", "1.2.3", "--priority", "urgent") == Exit.DONE
+    [body] = api.uploads
+    assert body.count(b'name="file"') == 3
+    assert b"hidden" not in body
+    assert b"\r\n1.2.3\r\n" in body
+    assert b"\r\nurgent\r\n" in body
+    (series / "3.dcm").write_bytes(b"slice 3")
+    segment(tmp_path / "Mueller^Anna", "--series-uid", "1.2.3", "--priority", "urgent")
+    assert len(api.uploads) == 2, "a slice more is another scan"
+
+
+def test_an_empty_folder_is_refused_before_anything_is_sent(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert segment(tmp_path / "empty") == Exit.REFUSED
+    assert "there is none in the folder" in capsys.readouterr().err
+    assert api.requests == []
+
+
+def test_a_busy_api_is_waited_for_and_that_is_told(
+    api: FakeApi, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.busy = 1
+    assert segment(scan) == Exit.DONE
+    assert "queue_full: As many jobs wait as may wait.; again in 1 s" in capsys.readouterr().err
+    api.busy = 1
+    scan.write_bytes(b"another")
+    assert main(["--patience-s", "0", "segment", str(scan), "--out", str(scan.parent / "o")]) == Exit.TRY_LATER
+
+
+@pytest.mark.parametrize("command", [[], ["segment"]])
+def test_help_tells_the_exit_codes(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    told = capsys.readouterr().out
+    assert all(f"\n  {code.value:<4} " in told for code in Exit)

@@ -61,6 +61,7 @@ class FakeApi:
     Attributes:
         requests: method and path of everything that was asked.
         uploads: bodies of the uploads, as they came.
+        busy: so many uploads are told to come back in a second.
         down: while true, a connection is refused (transport) or answered with 503 (socket).
     """
 
@@ -70,6 +71,7 @@ class FakeApi:
         self.run_s = run_s
         self.failure: Failure | None = None
         self.refusal: tuple[int, str, str] | None = None
+        self.busy = 0
         self.jobs: dict[str, FakeJob] = {}
         self.requests: list[tuple[str, str]] = []
         self.uploads: list[bytes] = []
@@ -129,6 +131,9 @@ class FakeApi:
     def _submitted(self, body: bytes) -> Answer:
         if self.refusal:
             return problem(*self.refusal)
+        if self.busy:
+            self.busy -= 1
+            return problem(503, "queue_full", "As many jobs wait as may wait.", {"Retry-After": "1"})
         self.uploads.append(body)
         job_id = self.add_job(failure=self.failure, run_s=self.run_s)
         return as_json(self.jobs[job_id].view().model_dump(mode="json"), status=202)

@@ -5,7 +5,7 @@ from typing import BinaryIO
 import streamlit as st
 
 from metseg.card import ModelCard
-from metseg_client import MetsegClient, ServedModel
+from metseg_client import Choices, MetsegClient, ServedModel
 from metseg_ui.model_card import show_model
 from metseg_ui.wording import model_text, plain, point_text
 
@@ -66,7 +66,7 @@ def _submit_once(client: MetsegClient, choice: Choice, file: BinaryIO) -> str:
     if choice not in sent:
         file.seek(0)
         _, model, threshold, spacing_mm = choice
-        sent[choice] = client.submit(file, model=model, threshold=threshold, spacing_mm=spacing_mm).id
+        sent[choice] = client.submit(file, Choices(model=model, threshold=threshold, spacing_mm=spacing_mm)).id
     return sent[choice]
 
 

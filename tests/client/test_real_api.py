@@ -1,0 +1,67 @@
+"""The client and the real gateway, with a real store and Redis between them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_service import ApiService, StatusServer, api_settings, serving, write_cards
+from redis_fixture import RedisServer, redis_server
+
+from metseg.jobs import Job, JobState, Priority
+from metseg_api.webhooks.secrets import SecretBook
+from metseg_client import Choices, MetsegClient
+from metseg_client.wire import Wire
+
+__all__ = ["redis_server"]  # a fixture
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, redis_server: RedisServer) -> Iterator[ApiService]:
+    status_server = StatusServer({"attention_unet": [1]})
+    write_cards(tmp_path / "models", {"attention_unet": [1]})
+    place = {"redis_url": redis_server.url, "serving_at": status_server.target}
+    with serving(api_settings(tmp_path, **place, webhook_hosts="localhost")) as running:
+        yield running
+    status_server.stop()
+
+
+def test_a_job_is_sent_with_its_choices_and_followed_by_events_to_its_end(
+    gateway: ApiService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SecretBook(gateway.jobs.blobs).rotate(None)
+    scan = tmp_path / "scan.nii"
+    scan.write_bytes(b"scan bytes")
+    choices = Choices(priority=Priority.URGENT, webhook_url="http://localhost:9/hook", threshold=0.25)
+    asked: list[str] = []
+    send = Wire.send
+
+    def note(self: Wire, method: str, path: str, **how: object) -> object:
+        asked.append(method)
+        return send(self, method, path, **how)
+
+    with MetsegClient(gateway.url) as client:
+        sent = client.submit(scan, choices)
+        assert sent.request.model_dump(exclude_none=True) == {
+            "model": "attention_unet",
+            **choices.model_dump(exclude_none=True),
+        }
+        monkeypatch.setattr(Wire, "send", note)
+        seen: list[Job] = []
+        worker = threading.Thread(target=_work, args=(gateway, sent.id, seen, tmp_path))
+        worker.start()
+        ended = client.wait(sent.id, on_progress=seen.append)
+        worker.join()
+    assert [job.state for job in seen] == [JobState.QUEUED, JobState.SUCCEEDED]
+    assert seen[0].queue_position == 1
+    assert ended == seen[-1]
+    assert asked == [], "polled, though there were events"
+
+
+def _work(gateway: ApiService, job_id: str, seen: list[Job], scratch: Path) -> None:
+    until = time.monotonic() + 60
+    while not seen and time.monotonic() < until:
+        time.sleep(0.05)
+    (scratch / "made").mkdir()
+    gateway.succeed(job_id, {"mask.nii.gz": b"mask"}, scratch / "made")
