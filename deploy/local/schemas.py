@@ -1,7 +1,7 @@
 """Publishes the JSON schemas of what outlives a job: `python -m deploy.local.schemas`, or `make schemas`.
 
-Each file is named for the `schema_version` in the documents that it describes. A version only grows by fields that may
-be absent, so documents of before fit its newest schema.
+Each file is named for the `schema_version` in the documents that it describes. A version only grows by fields that
+may be absent, so documents of before fit its newest schema.
 """
 
 import json

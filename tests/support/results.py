@@ -13,6 +13,7 @@ from metseg.jobs import ModelRef
 from metseg.lesions import LesionRules, find_lesions
 from metseg.nifti import write_nifti
 from metseg.picture import write_picture
+from metseg.rano_bm import assess
 from metseg.report import Lesion, Report, SourceInfo
 from metseg.volume import Volume
 
@@ -109,6 +110,7 @@ def _report(
         lesion_count=len(lesions),
         total_volume_mm3=total_mm3,
         lesions=lesions,
+        rano_bm=assess(lesions, scan, is_picture=kind == "picture"),
         warnings=["Voxels are 5.0 mm long on one side: small lesions may be missed."],
         software={"metseg": "0.1.0"},
     )

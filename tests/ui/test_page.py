@@ -202,7 +202,9 @@ def test_a_volumes_result_shows_figures_table_and_downloads(
 ) -> None:
     api.files = volume.files
     app = visit(api.add_job())
-    assert [metric.label for metric in app.metric] == ["Lesions", "Total volume", "Longest diameter", "Threshold"]
+    assert [metric.label for metric in app.metric] == [
+        *("Lesions", "Total volume", "Longest diameter", "RANO-BM sum", "Threshold")
+    ]
     assert app.metric[0].value == "3"
     assert list(app.dataframe[0].value["mm³"]) == [round(lesion.volume_mm3 or 0, 1) for lesion in volume.lesions]
     assert len(app.get("download_button")) == len(volume.files)

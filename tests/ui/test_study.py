@@ -112,7 +112,13 @@ def test_a_volumes_artefacts_are_read_as_the_report_counts_them(volume: Made) ->
         lesion.voxels for lesion in report.lesions
     ]
     table = lesion_table(report, study)
-    assert list(table) == ["No.", "mm³", "mL", "Size mm", "Slice", "Centre", "p"]
+    assert list(table) == [
+        *("No.", "mm³", "mL", "Size mm", "RANO-BM", "Slices", "Slice", "Centre", "p", "Highest p")
+    ]
+    targets = [report.lesions[label - 1] for label in report.rano_bm.targets]
+    assert [table["RANO-BM"][one.label - 1] for one in targets] == ["target"] * len(targets)
+    longest = sum(one.longest_diameter_mm for one in targets)
+    assert totals(report)["RANO-BM sum"] == f"{longest:.1f} mm ({len(targets)})"
     assert table["Centre"][0] == "L 28 · A 30 · S 12"
     assert table["mL"][0] == pytest.approx(report.lesions[0].volume_mm3 / 1000, abs=0.0005)
     assert totals(report)["Total volume"] == f"{report.total_volume_mm3 / 1000:.2f} mL"
@@ -133,6 +139,8 @@ def test_a_picture_keeps_its_numbers_sides_and_pixels(tmp_path: Path) -> None:
     assert table["Size px"][0] == "29.0 × 29.0"
     assert table["Centre"] == ["column 50, row 40", "column 140, row 110"]
     assert totals(report)["Total area"].endswith(" px")
+    assert "RANO-BM sum" not in totals(report)
+    assert "RANO-BM" not in table
 
 
 def test_a_picture_with_a_pixel_size_is_measured_in_millimetres(tmp_path: Path) -> None:

@@ -103,6 +103,11 @@ def _show_table(report: Report, study: Study) -> None:
             "mm²": st.column_config.NumberColumn(format="%.0f", help="Area in square millimetres"),
             "px²": st.column_config.NumberColumn(help="Area in pixels"),
             "p": st.column_config.NumberColumn(format="%.2f", help="Mean probability inside the lesion"),
+            "Highest p": st.column_config.NumberColumn(
+                format="%.2f", help="Highest probability inside the lesion"
+            ),
+            "Slices": st.column_config.NumberColumn(help="Slices that show the lesion"),
+            "RANO-BM": st.column_config.TextColumn(help="Target, measurable, or neither (–); reasons below"),
         },
         alt=f"Table of {len(report.lesions)} lesions with size, place and mean probability",
     )

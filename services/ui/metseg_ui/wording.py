@@ -6,7 +6,7 @@ from typing import Any
 from metseg.card import MeasuredPoint, ModelCard, Score
 from metseg.errors import MetsegError
 from metseg.jobs import Job, Progress, Stage
-from metseg.report import Lesion, Report
+from metseg.report import Lesion, RanoBm, Report
 from metseg.scan import ScanKind
 from metseg_client import ClientError
 from metseg_ui.planes import Plane
@@ -18,7 +18,10 @@ NO_MILLIMETRES = (
     "Send it again with the size to get millimetres."
 )
 NO_SIDES = "Shown as it came; a picture does not say which side is left."
-TABLE_NOTE = "Tick a row to jump to it. Size: longest diameter × its perpendicular. p: mean probability."
+TABLE_NOTE = (
+    "Tick a row to jump to it. Size: longest diameter × its perpendicular. p: mean probability. "
+    "RANO-BM sum: longest diameters of the targets, whose number stands behind it."
+)
 CENTRE_NOTE = "Centre in mm from the scanner's origin to Right/Left, Anterior/Posterior, Superior/Inferior."
 SIDES = {
     Plane.AXIAL: "Radiological view: the patient's left (L) is on the right of the image.",
@@ -66,10 +69,14 @@ def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
     else:
         columns["px²"] = [lesion.area_px for lesion in lesions]
     columns[f"Size {unit(study)}"] = [diameters(lesion) for lesion in lesions]
+    if report.rano_bm is not None and report.rano_bm.applies:
+        columns["RANO-BM"] = [_verdict_text(report.rano_bm, lesion) for lesion in lesions]
     if not study.is_picture:
+        columns["Slices"] = [lesion.slices_spanned for lesion in lesions]
         columns["Slice"] = [_slice_text(study, lesion) for lesion in lesions]
     columns["Centre"] = [centre_text(lesion) for lesion in lesions]
     columns["p"] = [_rounded(lesion.mean_probability, 2) for lesion in lesions]
+    columns["Highest p"] = [_rounded(lesion.max_probability, 2) for lesion in lesions]
     return columns
 
 
@@ -118,6 +125,9 @@ def totals(report: Report) -> dict[str, str]:
     if longest is not None and _longest(longest):
         named = "mm" if longest.longest_diameter_mm is not None else "px"
         figures["Longest diameter"] = f"{_longest(longest):.1f} {named}"
+    rano = report.rano_bm
+    if rano is not None and rano.applies:
+        figures["RANO-BM sum"] = f"{rano.sum_of_longest_diameters_mm:.1f} mm ({len(rano.targets)})"
     figures["Threshold"] = f"{report.threshold:.2f}"
     return figures
 
@@ -173,6 +183,13 @@ def sentence(text: str) -> str:
 def plain(text: str) -> str:
     """Text whose characters mean nothing to Markdown."""
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#+-!|~$:^" else letter for letter in text)
+
+
+def _verdict_text(rano: RanoBm, lesion: Lesion) -> str:
+    verdict = next((one for one in rano.lesions if one.label == lesion.label), None)
+    if verdict is None or not verdict.measurable:
+        return "–"
+    return "target" if verdict.target else "measurable"
 
 
 def _slice_text(study: Study, lesion: Lesion) -> str:
