@@ -127,6 +127,7 @@ class JobRecord(Schema):
         key_sha256: Digest of the sender's Idempotency-Key, if one came.
         kept_s: How long the result is kept after the job's end; a job that does not end expires so long after its
             creation.
+        traceparent: The span of its queueing (W3C Trace Context), below which its attempts are traced.
     """
 
     schema_version: Literal[1] = 1
@@ -138,6 +139,7 @@ class JobRecord(Schema):
     model: ModelRef
     inputs: list[InputFile]
     kept_s: float = Field(default=KEPT_S, gt=0, le=MOST_KEPT_S)
+    traceparent: str | None = Field(default=None, pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
 class Lease(Schema):

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
@@ -19,6 +20,9 @@ FIELDS: Final = (
 )
 
 MOST_FRAMES: Final = 12
+
+TRACE_ID: Final[ContextVar[str | None]] = ContextVar("trace_id", default=None)
+"""The trace that is being told of; stands in every line that is logged meanwhile."""
 
 
 class JsonLines(logging.Formatter):
@@ -32,6 +36,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage().split("\n", 1)[0],
         }
+        if (trace_id := TRACE_ID.get()) is not None:
+            line["trace_id"] = trace_id
         line |= {field: record.__dict__[field] for field in FIELDS if field in record.__dict__}
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__qualname__

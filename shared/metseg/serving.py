@@ -24,10 +24,12 @@ from metseg.errors import (
     UnknownModelError,
 )
 from metseg.proto import serving_wire_pb2 as wire
+from metseg.tracing import OFF, Side, Tracer
 
 logger = logging.getLogger(__name__)
 
 SIGNATURE: Final = "serving_default"
+PREDICT: Final = "tensorflow.serving.PredictionService/Predict"
 INPUT: Final = "slices"
 OUTPUT: Final = "probability"
 SLICES_SHAPE: Final = (-1, 256, 256, 3)
@@ -50,14 +52,16 @@ class ServingClient:
     Args:
         target: `host:port` of the server's gRPC port. Nothing is sent before the first call.
         timeout_s: Deadline of each call, counted from the moment it is sent.
+        tracer: Makes a span of each call of Predict, which the server is told of.
     """
 
-    def __init__(self, target: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, target: str, *, timeout_s: float = 30.0, tracer: Tracer = OFF) -> None:
         self._timeout_s = timeout_s
+        self._tracer = tracer
         self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
         self._predict: grpc.UnaryUnaryMultiCallable[wire.PredictRequest, wire.PredictResponse] = (
             self._channel.unary_unary(
-                "/tensorflow.serving.PredictionService/Predict",
+                f"/{PREDICT}",
                 request_serializer=wire.PredictRequest.SerializeToString,
                 response_deserializer=wire.PredictResponse.FromString,
             )
@@ -204,7 +208,11 @@ class ServingClient:
         request = wire.PredictRequest(
             model_spec=_model_spec(model, version), inputs={INPUT: tensor}, output_filter=[OUTPUT]
         )
-        return self._predict.future(request, timeout=self._timeout_s)
+        span = self._tracer.begin(PREDICT, side=Side.CLIENT, model=model, version=version, slices=slices.shape[0])
+        metadata = None if span.traceparent is None else (("traceparent", span.traceparent),)
+        call = self._predict.future(request, timeout=self._timeout_s, metadata=metadata)
+        call.add_done_callback(lambda _: span.end(_failure(call)))
+        return call
 
     def _receive(self, call: _Call, model: str, version: int, count: int) -> NDArray[np.float32]:
         subject = f"version {version} of model {model}"
@@ -238,6 +246,14 @@ class ServingClient:
             raise UnknownModelError(f"TF Serving does not serve {subject}") from exc
         logger.error("TF Serving refused a call", extra={"grpc_status": status.name, "grpc_details": details})
         raise ServingError(f"TF Serving refused {subject} ({status.name}).") from exc
+
+
+def _failure(call: _Call) -> str | None:
+    """The gRPC status of a call that has ended, unless it ended well."""
+    if call.cancelled():
+        return grpc.StatusCode.CANCELLED.name
+    error = call.exception()
+    return error.code().name if isinstance(error, grpc.RpcError) else None
 
 
 def _model_spec(model: str, version: int) -> wire.ModelSpec:

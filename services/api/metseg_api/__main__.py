@@ -9,6 +9,7 @@ import uvicorn
 
 from metseg.errors import MetsegError
 from metseg.logs import set_up_logging
+from metseg.tracing import load_tracing
 from metseg_api.app import create_app
 from metseg_api.console import read_arguments
 from metseg_api.oidc import TokenReader
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         settings.key_file()
         TokenReader.of(settings)
+        load_tracing(settings)
     except MetsegError as exc:
         sys.exit(f"metseg-api: {exc}")
     _serve(settings)

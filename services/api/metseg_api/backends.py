@@ -13,6 +13,7 @@ from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.reconciler import Reconciler
 from metseg.serving import ServingClient
+from metseg.tracing import Tracer, open_tracer
 from metseg.waiting_line import WaitingLine
 from metseg_api.admission import Admission, Limits
 from metseg_api.audit import AuditTrail
@@ -67,6 +68,7 @@ class Backends:
     webhooks: WebhookDesk
     models: ModelLibrary
     serving: ServingClient
+    tracer: Tracer
 
     @classmethod
     def open(cls, settings: ApiSettings) -> Self:
@@ -89,6 +91,7 @@ class Backends:
             webhooks=WebhookDesk.of(settings, jobs),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
+            tracer=open_tracer("metseg-api", settings),
         )
 
     @property
@@ -115,6 +118,7 @@ class Backends:
         self.admission.close()
         self.in_flight.close()
         self.serving.close()
+        self.tracer.close()
 
     def check_queue(self) -> None:
         """Ask whether one more job could be queued right now.

@@ -1,7 +1,8 @@
-"""What happens to every request at the edge: an id, a body limit, safe headers, a log line, the last catch."""
+"""What every request meets at the edge: an id, a span, a body limit, safe headers, a log line, the last catch."""
 
 import logging
 import time
+from http import HTTPStatus
 from uuid import uuid4
 
 from fastapi import Request
@@ -9,7 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from metseg.jobs import is_job_id
 from metseg.logs import frames
+from metseg.tracing import OFF, Side, Span, Tracer
 from metseg_api.errors import UploadTooLargeError
 from metseg_api.figures import HttpFigures
 from metseg_api.form import announced_bytes
@@ -17,6 +20,8 @@ from metseg_api.problems import KINDS, Kind, internal_error, problem_response
 
 MAX_BODY_BYTES = 64 * 1024
 CLIENT_LEFT = 499
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What machines ask every few seconds."""
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -37,12 +42,20 @@ class Edge:
         self._figures = figures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; log its route's template, never its path, query or body."""
+        """Serve one request; tell log and trace of its route's template, never of its path, query or body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
         request.state.request_id = str(uuid4())
+        tracer: Tracer = OFF if request.url.path in UNTRACED else request.app.state.backends.tracer
+        parent = request.headers.get("traceparent")
+        facts = {"request_id": request.state.request_id, "method": _method(request)}
+        with tracer.span("request", side=Side.SERVER, parent=parent, **facts) as span:
+            await self._serve(request, span, send)
+
+    async def _serve(self, request: Request, span: Span, send: Send) -> None:
+        scope, receive = request.scope, request.receive
         began = time.perf_counter()
         status = 0
 
@@ -52,6 +65,8 @@ class Edge:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request.state.request_id
+                if span.trace_id is not None:
+                    headers["X-Trace-ID"] = span.trace_id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "private, no-cache")
@@ -71,6 +86,7 @@ class Edge:
                 await internal_error(request)(scope, receive, send_marked)
         finally:
             self._log_request(request, status, time.perf_counter() - began)
+            _tell(span, request, status)
 
     def _body_too_large(self, request: Request) -> bool:
         if (request.method, request.url.path) == self._upload_route:
@@ -84,8 +100,7 @@ class Edge:
         return problem_response(request, kind=Kind(kind.status, kind.title, detail), code=UploadTooLargeError.code)
 
     def _log_request(self, request: Request, status: int, duration_s: float) -> None:
-        route = getattr(request.scope.get("route"), "path", None)
-        method = request.method if request.method in _METHODS else "other"
+        route, method = _route(request), _method(request)
         self._figures.count(method, route, status, duration_s)
         fields = {
             "request_id": request.state.request_id,
@@ -99,3 +114,20 @@ class Edge:
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _method(request: Request) -> str:
+    return request.method if request.method in _METHODS else "other"
+
+
+def _route(request: Request) -> str | None:
+    return getattr(request.scope.get("route"), "path", None)
+
+
+def _tell(span: Span, request: Request, status: int) -> None:
+    """Tell a span how its request ended."""
+    job_id = request.path_params.get("job_id", "")
+    span.rename(f"{_method(request)} {_route(request) or 'unknown'}")
+    span.tell(route=_route(request), status=status, job_id=job_id if is_job_id(job_id) else None)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not status:
+        span.end(str(status))

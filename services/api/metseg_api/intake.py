@@ -20,6 +20,7 @@ from metseg.errors import (
 )
 from metseg.holders import UPLOAD
 from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
+from metseg.tracing import Side
 from metseg_api.audit import Action
 from metseg_api.backends import Backends
 from metseg_api.callers import Deeds
@@ -216,6 +217,15 @@ def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
     deeds.tell(Action.SUBMIT, record.id)
     if record.request.webhook_url is not None:
         backends.webhooks.deliveries.ask(record.id)
+    with backends.tracer.span("enqueue", side=Side.PRODUCER, job_id=record.id) as span:
+        record = record.model_copy(update={"traceparent": span.traceparent})
+        _enqueue(backends, record)
+    if record.owner is not None:
+        backends.admission.note(record.owner, record.id)
+    return Accepted(record, is_replay=False)
+
+
+def _enqueue(backends: Backends, record: JobRecord) -> None:
     backends.jobs.create(record)
     try:
         timeout_s, priority = backends.settings.job_timeout_s, record.request.priority
@@ -223,9 +233,6 @@ def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
     except QueueUnavailableError:
         backends.jobs.erase(record.id)  # with a tombstone: the queue may have heard, though it did not answer
         raise
-    if record.owner is not None:
-        backends.admission.note(record.owner, record.id)
-    return Accepted(record, is_replay=False)
 
 
 def _replay(backends: Backends, repeated: JobRecord, bound: str) -> Accepted:

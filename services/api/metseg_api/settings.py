@@ -8,11 +8,12 @@ from pydantic import Field, model_validator
 
 from metseg.errors import SettingsError
 from metseg.jobs import KEPT_S, MOST_KEPT_S
+from metseg.tracing import TraceSettings
 from metseg_api.keys import KeyFile
 from metseg_api.oidc import OidcSettings
 
 
-class ApiSettings(OidcSettings):
+class ApiSettings(OidcSettings, TraceSettings):
     """Where the API listens and which store, queue, server and models it speaks for."""
 
     host: str = "127.0.0.1"

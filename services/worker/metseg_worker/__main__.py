@@ -15,6 +15,7 @@ from metseg.errors import MetsegError
 from metseg.holders import Holders
 from metseg.logs import set_up_logging
 from metseg.rq_worker import work_until_stopped
+from metseg.tracing import load_tracing
 from metseg_worker.keeper import Keeper
 from metseg_worker.losing import LossReport
 from metseg_worker.replay import replay_command
@@ -40,6 +41,7 @@ def work() -> int:
     try:
         settings = WorkerSettings.from_env()
         open_blob_store(settings.store)  # a wrong place stops the start, and not the first job
+        load_tracing(settings)
         holders = Holders(settings.redis_url)
     except MetsegError as exc:
         sys.stderr.write(f"metseg-worker: {exc}\n")

@@ -32,9 +32,11 @@ from metseg.jobs import Artefact, AttemptEnd, Failure, Final, JobRecord, JobStat
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.serving import ServingClient
+from metseg.tracing import OFF, Side, Span, Tracer, open_tracer
 from metseg_worker.making import Means, make_files
 from metseg_worker.scratch import scratch
 from metseg_worker.settings import WorkerSettings
+from metseg_worker.staging import staged
 from metseg_worker.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class Surroundings:
     holders: Holders
     job_timeout_s: float
     on_stuck: Callable[[], None]
+    tracer: Tracer = OFF
 
     @property
     def store(self) -> JobStore:
@@ -68,13 +71,14 @@ def run_job(job_id: str, attempt: int) -> None:
     signal.signal(signal.SIGTERM, _leave)
     settings = WorkerSettings.from_env()
     with (
+        closing(open_tracer("metseg-worker", settings)) as tracer,
         closing(Dispatcher(settings.redis_url)) as dispatcher,
         closing(Holders(settings.redis_url)) as holders,
-        closing(ServingClient(settings.serving, timeout_s=settings.predict_timeout_s)) as serving,
+        closing(ServingClient(settings.serving, timeout_s=settings.predict_timeout_s, tracer=tracer)) as serving,
     ):
         store = JobStore(open_blob_store(settings.store))
         means = Means(store, ModelLibrary(settings.models), serving, settings.serving_device)
-        around = Surroundings(means, dispatcher, holders, settings.job_timeout_s, _die)
+        around = Surroundings(means, dispatcher, holders, settings.job_timeout_s, _die, tracer)
         make_attempt(around, job_id, attempt)
 
 
@@ -102,7 +106,9 @@ def make_attempt(around: Surroundings, job_id: str, attempt: int) -> None:
     with around.holders.holding(job_id, attempt, most_s=most_s, on_beat=watch.on_beat):
         record = _claimed(around.store, job_id, attempt)
         if record is not None:
-            _make_claimed(around, record, attempt, watch)
+            with around.tracer.span("attempt", side=Side.CONSUMER, parent=record.traceparent) as span:
+                span.tell(job_id=job_id, attempt=attempt, model=record.model.name, version=record.model.version)
+                _make_claimed(around, record, attempt, watch, span)
 
 
 def _claimed(store: JobStore, job_id: str, attempt: int) -> JobRecord | None:
@@ -121,7 +127,7 @@ def _claimed(store: JobStore, job_id: str, attempt: int) -> JobRecord | None:
     return record
 
 
-def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: Watch) -> None:
+def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: Watch, span: Span) -> None:
     extra = {"job_id": record.id, "attempt": attempt}
     logger.info("attempt starts", extra=extra)
     try:
@@ -137,6 +143,9 @@ def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: 
     code, timings_s = final.failure.code if final.failure else None, watch.timings_s()
     fields = {"state": final.state.value, "code": code, "seconds": timings_s["total"]}
     logger.info("attempt ended", extra=extra | fields)
+    span.tell(state=final.state.value)
+    if code is not None:
+        span.end(code)
     with suppress(QueueUnavailableError):  # a job that is not counted has ended all the same
         around.dispatcher.count_end(final.state, code, timings_s)
 
@@ -158,8 +167,8 @@ def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Wat
     """How the attempt ended; None if the job was deleted under it or given to another."""
     state, failure, artefacts = JobState.FAILED, None, list[Artefact]()
     try:
-        with scratch(record.id, attempt) as folder:
-            files = make_files(around.means, record, folder, check=watch.check, on_progress=watch.on_progress)
+        with scratch(record.id, attempt) as folder, staged(around.tracer, watch.on_progress) as on_progress:
+            files = make_files(around.means, record, folder, check=watch.check, on_progress=on_progress)
             around.store.load(record.id)
             artefacts = [around.store.put_artefact(record.id, attempt, *file) for file in files]
             watch.check(look=True)  # the last moment at which a cancel can be kept to

@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from metseg.rq_worker import DRAIN_S
-from metseg.settings import EnvSettings
+from metseg.tracing import TraceSettings
 
 
-class WorkerSettings(EnvSettings):
+class WorkerSettings(TraceSettings):
     """The worker's `METSEG_*` variables.
 
     Attributes:
