@@ -28,6 +28,9 @@ JOB_ID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 """A UUIDv7, in small letters."""
 _UUID7 = re.compile(JOB_ID_PATTERN)
 
+SERIES_UID = r"^[0-9]+(\.[0-9]+)*$"
+"""The form of a DICOM UID (PS3.5, section 9)."""
+
 PixelSpacing = Annotated[float, Field(ge=0.01, le=20)]
 
 
@@ -107,6 +110,7 @@ class JobRequest(Schema):
     model: str = DEFAULT_MODEL
     threshold: float | None = Field(default=None, gt=0, lt=1)
     spacing_mm: tuple[PixelSpacing, PixelSpacing] | None = None
+    series_uid: str | None = Field(default=None, max_length=64, pattern=SERIES_UID)
     priority: Priority = Priority.ROUTINE
     webhook_url: str | None = Field(default=None, max_length=2048)
 

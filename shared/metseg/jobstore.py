@@ -1,7 +1,7 @@
 """Jobs in the blob store, which is the truth about them.
 
 jobs/<id>/job.json            what was asked; put before the job is accepted
-jobs/<id>/input/0             the bytes as they came
+jobs/<id>/input/<n>           the files as they came, n from 0
 jobs/<id>/attempts/<n>/…      one attempt's artefacts, with lease.json and end.json, each put if absent
 jobs/<id>/final.json          put if absent: how the job ended
 jobs/<id>/cancel.json         put when somebody asked a running job to stop
@@ -38,9 +38,9 @@ class JobStore:
         """Take the store in which the jobs live."""
         self.blobs = blobs
 
-    def input_key(self, job_id: str) -> str:
-        """Where the uploaded bytes of a job belong."""
-        return f"{_folder(job_id)}/input/0"
+    def input_key(self, job_id: str, number: int = 0) -> str:
+        """Where an uploaded file of a job belongs, by its number from 0."""
+        return f"{_folder(job_id)}/input/{number}"
 
     def artefact_key(self, job_id: str, attempt: int, name: str) -> str:
         """Where an artefact of an attempt lies."""

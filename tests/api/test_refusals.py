@@ -10,6 +10,8 @@ from api_service import ApiService, StatusServer, api_settings, problem, serving
 from redis_fixture import free_port
 
 from metseg.errors import QueueUnavailableError
+from metseg_api import upload
+from metseg_api.form import MAX_PARTS
 
 CANARY = "MUSTERMANN"
 HEAD = b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -42,6 +44,8 @@ FIELDS = [
     ({"spacing_mm": "1e9"}, "request_invalid"),
     ({"model": f"{CANARY}"}, "model_unknown"),
     ({"model": "../attention_unet"}, "model_unknown"),
+    ({"series_uid": "1.2.x"}, "request_invalid"),
+    ({"series_uid": "1" * 65}, "request_invalid"),
     ({"priority": "at once"}, "request_invalid"),
     ({"treshold": "0.5"}, "request_invalid"),
     ({CANARY: "1"}, "request_invalid"),
@@ -74,9 +78,24 @@ def test_an_empty_file_is_refused(api: ApiService) -> None:
     assert nothing_happened(api)
 
 
-def test_two_files_are_refused(api: ApiService) -> None:
-    files = [("file", ("a", b"1")), ("file", ("b", b"2"))]
-    problem(api.http.post("/v1/jobs", files=files), 422, "request_invalid")
+def test_an_empty_file_among_others_is_refused(api: ApiService) -> None:
+    files = [("file", ("a", b"1")), ("file", ("b", b""))]
+    problem(api.http.post("/v1/jobs", files=files), 422, "input_empty")
+    assert nothing_happened(api)
+
+
+def test_one_file_more_than_are_taken_is_refused(api: ApiService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "MAX_FILES", 3)
+    body = b"".join(b"--b\r\n" + HEAD + b"x\r\n" for _ in range(4))
+    said = problem(post(api, body + b"--b--\r\n"), 422, "request_invalid")
+    assert "3 files" in str(said["detail"])
+    assert nothing_happened(api)
+
+
+def test_files_over_the_limit_together_are_refused(api: ApiService) -> None:
+    half = bytes(api.settings.max_upload_bytes // 2 + 1)
+    files = [("file", ("a", half)), ("file", ("b", half))]
+    problem(api.http.post("/v1/jobs", files=files), 413, "upload_too_large")
     assert nothing_happened(api)
 
 
@@ -119,9 +138,9 @@ def test_a_malformed_form_is_refused(api: ApiService, case: str) -> None:
     assert nothing_happened(api)
 
 
-def test_a_thousand_parts_are_refused(api: ApiService) -> None:
-    said = problem(post(api, field("file", "x") + field("x", "y") * 1000 + WHOLE), 400, "multipart_invalid")
-    assert "16 parts" in str(said["detail"])
+def test_more_parts_than_a_form_may_have_are_refused(api: ApiService) -> None:
+    said = problem(post(api, b"--b\r\n" + HEAD + b"x\r\n" + field("x", "y") * MAX_PARTS), 400, "multipart_invalid")
+    assert "2016 parts" in str(said["detail"])
     assert nothing_happened(api)
 
 
@@ -179,7 +198,7 @@ def test_an_upload_without_a_length_is_stopped_at_the_limit(api: ApiService) -> 
 def test_an_endless_epilogue_is_stopped_too(api: ApiService) -> None:
     def body() -> Iterator[bytes]:
         yield WHOLE
-        for _ in range(80):
+        for _ in range(120):
             yield bytes(1 << 16)
 
     answer = api.http.post("/v1/jobs", content=body(), headers={"Content-Type": FORM})

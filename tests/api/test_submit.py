@@ -36,6 +36,18 @@ def test_a_job_takes_the_newest_version_that_is_both_served_and_known(api: ApiSe
     assert re.fullmatch("[0-9a-f]{64}", record.model.digest)
 
 
+def test_each_of_several_files_is_stored_with_its_own_digest_in_the_order_they_came(api: ApiService) -> None:
+    contents = [b"first" * 400_000, b"second", b"third"]
+    files = [("file", ("image", content)) for content in contents]
+    answer = api.http.post("/v1/jobs", files=files, data={"series_uid": "1.2.840.1"})
+    assert answer.status_code == 202, answer.text
+    record = api.jobs.load(answer.json()["id"])
+    assert record.request.series_uid == "1.2.840.1"
+    assert [api.jobs.blobs.get(stored.key) for stored in record.inputs] == contents
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    assert [stored.sha256 for stored in record.inputs] == digests
+
+
 @pytest.mark.parametrize("file_first", [True, False])
 def test_fields_count_before_and_after_the_file(api: ApiService, file_first: bool) -> None:
     file = ("file", ("x", b"12345"))
@@ -57,7 +69,7 @@ def test_one_spacing_stands_for_both_axes(api: ApiService) -> None:
 
 
 def test_an_empty_field_counts_as_not_given(api: ApiService) -> None:
-    empty = dict.fromkeys(("threshold", "model", "spacing_mm", "priority", "webhook_url"), "")
+    empty = dict.fromkeys(("threshold", "model", "spacing_mm", "series_uid", "priority", "webhook_url"), "")
     request = api.submit(**empty).json()["request"]
     assert request.pop("model") == "attention_unet"
     assert request.pop("priority") == "routine"

@@ -45,11 +45,14 @@ class Workplace:
     holders: Holders
     job_timeout_s: float = 60
 
-    def submit(self, content: bytes, **request: object) -> str:
+    def submit(self, *contents: bytes, **request: object) -> str:
         """Accept a job as the API does, without enqueuing it."""
         job_id = new_job_id()
-        key = self.store.input_key(job_id)
-        self.store.blobs.put(key, content)
+        inputs = []
+        for number, content in enumerate(contents):
+            key, digest = self.store.input_key(job_id, number), hashlib.sha256(content).hexdigest()
+            self.store.blobs.put(key, content)
+            inputs.append(InputFile(key=key, size_bytes=len(content), sha256=digest))
         known = card()
         self.store.create(
             JobRecord(
@@ -57,7 +60,7 @@ class Workplace:
                 created_at=datetime.now(UTC),
                 request=JobRequest.model_validate(request),
                 model=ModelRef(name=known.name, version=known.version, digest=known.digest),
-                inputs=[InputFile(key=key, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())],
+                inputs=inputs,
             )
         )
         return job_id

@@ -12,6 +12,7 @@ from workplace import Workplace
 from metseg.errors import DamagedInputError, InputTooLargeError, JobCancelledError
 from metseg.jobs import JobState
 from metseg_worker import reading
+from metseg_worker.opening import Asked
 from metseg_worker.reading import ReaderLimits, read_in_child
 
 LOOPING = """
@@ -36,9 +37,10 @@ def test_a_hostile_file_fails_its_job_and_leaves_nothing(place: Workplace, kind,
 
 
 def read(content: bytes, folder: Path, *, check=lambda: None, **limits: int):
-    (folder / "input").write_bytes(content)
-    (folder / "out").mkdir()
-    return read_in_child(folder / "input", folder / "out", None, check=check, limits=ReaderLimits(**limits))
+    for name in ("in", "out"):
+        (folder / name).mkdir()
+    (folder / "in" / "0").write_bytes(content)
+    return read_in_child(folder / "in", folder / "out", Asked(), check=check, limits=ReaderLimits(**limits))
 
 
 def test_a_sound_file_comes_through_the_child_as_it_is(tmp_path: Path):

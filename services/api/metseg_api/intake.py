@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from anyio import CancelScope
 from anyio.to_thread import run_sync
@@ -11,7 +12,6 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from metseg.errors import (
-    EmptyInputError,
     JobGoneError,
     JobNotFoundError,
     QueueUnavailableError,
@@ -19,7 +19,7 @@ from metseg.errors import (
     StoreError,
 )
 from metseg.holders import UPLOAD
-from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
+from metseg.jobs import JobRecord, JobRequest, ModelRef, new_job_id
 from metseg.tracing import Side
 from metseg_api.audit import Action
 from metseg_api.backends import Backends
@@ -27,10 +27,10 @@ from metseg_api.callers import Deeds
 from metseg_api.errors import FileMissingError, KeyInFlightError
 from metseg_api.form import PartBegin, PartData, announced_bytes, boundary_of, check_length, form_events
 from metseg_api.idempotency import check_same, key_digest
-from metseg_api.upload import Upload
+from metseg_api.upload import Uploads
 
 FILE_PART = "file"
-FIELDS = ("model", "threshold", "spacing_mm", "priority", "webhook_url")
+FIELDS = ("model", "threshold", "spacing_mm", "series_uid", "priority", "webhook_url")
 MAX_FIELD_BYTES = 2048
 
 
@@ -61,7 +61,7 @@ class JobForm:
             raise RequestError(
                 f"The form has a part of an unknown name; known are {FILE_PART}, {', '.join(FIELDS)}."
             )
-        if name in self._seen:
+        if name in self._seen and name != FILE_PART:
             raise RequestError(f"The form has more than one part named {name}.")
         self._seen.add(name)
 
@@ -86,7 +86,7 @@ class JobForm:
 
     @property
     def has_file(self) -> bool:
-        """Whether the file's part has begun."""
+        """Whether a file's part has begun."""
         return FILE_PART in self._seen
 
 
@@ -106,7 +106,7 @@ async def accept(request: Request, backends: Backends, deeds: Deeds) -> Accepted
 
     Raises:
         RequestError: The form or its key is not one that the API takes (see `metseg_api.errors` for the kinds).
-        EmptyInputError: The file has no bytes.
+        EmptyInputError: A file has no bytes.
         ServingUnavailableError: No version of the model is loaded.
         RetryLaterError: There is no room for one more job, or the key is in flight.
         QueueUnavailableError: Redis does not answer.
@@ -127,7 +127,6 @@ async def _stored(
     request: Request, backends: Backends, boundary: bytes, job_id: str, owner: str | None
 ) -> JobRecord:
     """The record of a job whose input is in the store; nobody else knows of the job yet."""
-    key = backends.jobs.input_key(job_id)
     form = JobForm()
     models: dict[str, ModelRef] = {}
 
@@ -139,12 +138,11 @@ async def _stored(
             await backends.webhooks.targets.check(form.request.webhook_url)
             await run_sync(backends.webhooks.check_secret, owner)
 
-    async with Upload(backends.blobs, key, backends.settings.max_upload_bytes) as upload:
-        await _receive(request, boundary, form, upload, check)
+    key_of = partial(backends.jobs.input_key, job_id)
+    async with Uploads(backends.blobs, key_of, backends.settings.max_upload_bytes) as uploads:
+        await _receive(request, boundary, form, uploads, check)
         if not form.has_file:
             raise FileMissingError("The form holds no part named file.")
-        if not upload.size_bytes:
-            raise EmptyInputError("The file is empty.")
         await check("model")
     return JobRecord(
         id=job_id,
@@ -152,7 +150,7 @@ async def _stored(
         owner=owner,
         request=form.request,
         model=models[form.model],
-        inputs=[InputFile(key=key, size_bytes=upload.size_bytes, sha256=upload.sha256)],
+        inputs=uploads.files,
         kept_s=backends.settings.kept_s,
     )
 
@@ -183,21 +181,25 @@ async def _discarding(backends: Backends, job_id: str) -> AsyncIterator[None]:
 
 
 async def _receive(
-    request: Request, boundary: bytes, form: JobForm, upload: Upload, check: Callable[[str], Awaitable[None]]
+    request: Request, boundary: bytes, form: JobForm, uploads: Uploads, check: Callable[[str], Awaitable[None]]
 ) -> None:
     name, value = "", b""
-    async for event in form_events(request, boundary, upload.max_bytes):
+    async for event in form_events(request, boundary, uploads.max_bytes):
         if isinstance(event, PartBegin):
             name, value = event.name, b""
             form.begin(name)
+            if name == FILE_PART:
+                await uploads.begin()
         elif isinstance(event, PartData):
             if name == FILE_PART:
-                await upload.write(event.data)
+                await uploads.write(event.data)
                 continue
             value += event.data
             if len(value) > MAX_FIELD_BYTES:
                 raise RequestError(f"The field {name} is longer than {MAX_FIELD_BYTES} bytes.")
-        elif name != FILE_PART:
+        elif name == FILE_PART:
+            await uploads.end()
+        else:
             form.end(name, value)
             await check(name)
 

@@ -8,16 +8,17 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from metseg import errors
-from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY
+from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, SERIES_UID
 from metseg_api import errors as refusals
 from metseg_api.examples import IDEMPOTENCY_KEY
+from metseg_api.form import MAX_FILES
 from metseg_api.problems import KINDS, MEDIA_TYPE, Problem, example_of
 
 Responses = dict[int | str, dict[str, Any]]
 
 DESCRIPTION = f"""
-Send an MRI scan (NIfTI, or a single slice as PNG, JPEG or TIFF), get back a mask of the brain metastases and
-their measurements.
+Send an MRI scan (DICOM, NIfTI, a zip file of either, or a single slice as PNG, JPEG or TIFF), get back a mask of
+the brain metastases and their measurements.
 
 A scan becomes a **job**: `POST /v1/jobs` answers `202` once the upload is safely stored and queued. Ask
 `GET /v1/jobs/{{id}}` (with `Prefer: wait=30` to be told of changes at once) until the state is `succeeded`,
@@ -57,10 +58,16 @@ UPLOAD_FORM = {
                     "additionalProperties": False,
                     "properties": {
                         "file": {
-                            "type": "string",
-                            "contentMediaType": "application/octet-stream",
-                            "minLength": 1,
-                            "description": "The scan. Its kind is found from its content; its name is ignored.",
+                            "type": "array",
+                            "items": {
+                                "type": "string",
+                                "contentMediaType": "application/octet-stream",
+                                "minLength": 1,
+                            },
+                            "minItems": 1,
+                            "maxItems": MAX_FILES,
+                            "description": "The scan: one file, or a part for each image of a DICOM series. What "
+                            "a file is, is found from its content; its name is ignored.",
                         },
                         "model": {
                             "type": "string",
@@ -79,6 +86,12 @@ UPLOAD_FORM = {
                             "description": "Pixel size of a picture: column and row distance, 0.01 to 20 mm. "
                             "Without it a picture is measured in pixels. A NIfTI brings its own.",
                         },
+                        "series_uid": {
+                            "type": "string",
+                            "maxLength": 64,
+                            "pattern": SERIES_UID,
+                            "description": "SeriesInstanceUID of the DICOM series to segment, where several come.",
+                        },
                         "priority": {
                             "type": "string",
                             "enum": ["urgent", "routine"],
@@ -95,11 +108,11 @@ UPLOAD_FORM = {
                 },
                 "encoding": {"file": {"contentType": "application/octet-stream"}},
                 "examples": {
-                    "volume": {"summary": "A volume", "value": {"file": "the bytes of scan.nii.gz"}},
+                    "volume": {"summary": "A volume", "value": {"file": ["the bytes of scan.nii.gz"]}},
                     "picture": {
                         "summary": "A slice of known pixel size, before all that waits",
                         "value": {
-                            "file": "the bytes of slice.png",
+                            "file": ["the bytes of slice.png"],
                             "model": DEFAULT_MODEL,
                             "threshold": 0.5,
                             "spacing_mm": "0.9,0.9",
@@ -111,6 +124,7 @@ UPLOAD_FORM = {
         },
     },
 }
+
 
 CALLER_PROBLEMS = (
     refusals.KeyRequiredError,

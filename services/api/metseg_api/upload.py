@@ -1,7 +1,8 @@
-"""One file on its way into the blob store: hashed and counted, durable at the end, gone on any failure."""
+"""Files on their way into the blob store: hashed and counted, durable at the end, gone on any failure."""
 
 import hashlib
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -9,9 +10,73 @@ import anyio
 from anyio.to_thread import run_sync
 
 from metseg.blobs import BlobStore, BlobWriter
-from metseg_api.form import too_large
+from metseg.errors import EmptyInputError, RequestError
+from metseg.jobs import InputFile
+from metseg_api.form import MAX_FILES, too_large
 
 FLUSH_BYTES = 1 << 20
+
+
+class Uploads:
+    """The files of one form, each into a blob of its own as it arrives; an async context manager.
+
+    Args:
+        blobs: Where the files go.
+        key_of: The key of each file there, by its number from 0.
+        max_bytes: More in all raises `UploadTooLargeError` from `write`.
+    """
+
+    def __init__(self, blobs: BlobStore, key_of: Callable[[int], str], max_bytes: int) -> None:
+        self._blobs = blobs
+        self._key_of = key_of
+        self.max_bytes = max_bytes
+        self._stack = AsyncExitStack()
+        self._open: Upload
+        self.size_bytes = 0
+        self.files: list[InputFile] = []
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened before a file begins."""
+        return self
+
+    async def begin(self) -> None:
+        """A file begins.
+
+        Raises:
+            RequestError: There are as many as are taken.
+        """
+        if len(self.files) == MAX_FILES:
+            raise RequestError(f"A scan has at most {MAX_FILES} files; send more as one zip file.")
+        self._open = await self._stack.enter_async_context(Upload(self._blobs, self._key_of(len(self.files))))
+
+    async def write(self, data: bytes) -> None:
+        """Take the next bytes of the file that began last.
+
+        Raises:
+            UploadTooLargeError: All files together are over the limit now.
+        """
+        self.size_bytes += len(data)
+        if self.size_bytes > self.max_bytes:
+            raise too_large(self.max_bytes)
+        await self._open.write(data)
+
+    async def end(self) -> None:
+        """Make the file that began last durable.
+
+        Raises:
+            EmptyInputError: It has no bytes.
+        """
+        done = self._open
+        if not done.size_bytes:
+            raise EmptyInputError("A file is empty.")
+        await self._stack.aclose()
+        self.files.append(InputFile(key=done.key, size_bytes=done.size_bytes, sha256=done.sha256))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave nothing of a file that did not end; the whole ones stay."""
+        await self._stack.__aexit__(kind, error, trace)
 
 
 class Upload:
@@ -22,13 +87,11 @@ class Upload:
     Args:
         blobs: Where the file goes.
         key: Its key there.
-        max_bytes: A longer file raises `UploadTooLargeError` from `write`.
     """
 
-    def __init__(self, blobs: BlobStore, key: str, max_bytes: int) -> None:
+    def __init__(self, blobs: BlobStore, key: str) -> None:
         self._blobs = blobs
-        self._key = key
-        self.max_bytes = max_bytes
+        self.key = key
         self._digest = hashlib.sha256()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -48,14 +111,8 @@ class Upload:
         return self
 
     async def write(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            UploadTooLargeError: The file is over the limit now.
-        """
+        """Take the next bytes."""
         self.size_bytes += len(data)
-        if self.size_bytes > self.max_bytes:
-            raise too_large(self.max_bytes)
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= FLUSH_BYTES:
@@ -69,7 +126,7 @@ class Upload:
             await run_sync(self._close, kind, error, trace)
 
     def _open(self) -> None:
-        self._writer = self._stack.enter_context(self._blobs.writer(self._key))
+        self._writer = self._stack.enter_context(self._blobs.writer(self.key))
 
     def _flush(self) -> None:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0

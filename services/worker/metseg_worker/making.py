@@ -17,6 +17,7 @@ from metseg.segment import OnProgress, segment
 from metseg.serving import ServingClient
 from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PDF_TYPE, PNG_TYPE, write_images, write_table
 from metseg_worker.asking import predictor
+from metseg_worker.opening import Asked
 from metseg_worker.overlay import draw_largest, draw_overlay
 from metseg_worker.pdf import LARGEST_SHOWN, Pictures, write_pdf
 from metseg_worker.reading import read_in_child
@@ -53,11 +54,12 @@ def make_files(
     """
     on_progress(Stage.READ, 0, 0)
     card = _card(means.models, record)
-    source, handover, results = folder / "input", folder / "handover", folder / "results"
-    handover.mkdir()
-    results.mkdir()
-    _download(means.store, record, source)
-    scan = read_in_child(source, handover, record.request.spacing_mm, check=check)
+    source, handover, results = (folder / name for name in ("input", "handover", "results"))
+    for made in (source, handover, results):
+        made.mkdir()
+    _download(means.store, record, source, check)
+    asked = Asked(record.request.spacing_mm, record.request.series_uid)
+    scan = read_in_child(source, handover, asked, check=check)
     predict = predictor(means.serving, record.model, check)
     found = segment(scan, card, predict, threshold=record.request.threshold, on_progress=on_progress)
     report = build_report(record, card, scan, found, device=means.device)
@@ -78,11 +80,13 @@ def _card(models: ModelLibrary, record: JobRecord) -> ModelCard:
     return card
 
 
-def _download(store: JobStore, record: JobRecord, path: Path) -> None:
-    """Fetch the input and make sure that it is what was accepted."""
-    given = record.inputs[0]
-    store.blobs.download(given.key, path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != given.sha256:
-        raise StoreError("The stored input is not the file that was accepted.")
+def _download(store: JobStore, record: JobRecord, folder: Path, check: Callable[[], None]) -> None:
+    """Fetch the input, named by number in its order, and make sure that it is what was accepted."""
+    for number, given in enumerate(record.inputs):
+        check()
+        path = folder / f"{number:04d}"
+        store.blobs.download(given.key, path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != given.sha256:
+            raise StoreError("The stored input is not the file that was accepted.")

@@ -52,9 +52,9 @@ class ReaderLimits:
 
 
 def read_in_child(
-    path: Path,
+    source: Path,
     folder: Path,
-    spacing_mm: tuple[float, float] | None,
+    asked: Asked,
     *,
     check: Callable[[], None],
     limits: ReaderLimits = ReaderLimits(),
@@ -62,17 +62,17 @@ def read_in_child(
     """Read a scan without letting its bytes near this process.
 
     Args:
-        path: The input as it came.
+        source: A folder of the files as they came, read in the order of their names.
         folder: An empty folder for the hand-over; the images of a DICOM series stay there.
-        spacing_mm: As for `Asked`.
+        asked: What the sender said of the input.
         check: Called a few times a second; what it raises ends the reading.
         limits: What the child may use.
 
     Raises:
         InputError: what `open_scan` said, or what the child's death tells.
     """
-    command = [sys.executable, "-I", "-m", __name__, str(path), str(folder)]
-    command += [json.dumps({"spacing_mm": spacing_mm, "limits": astuple(limits)})]
+    command = [sys.executable, "-I", "-m", __name__, str(source), str(folder)]
+    command += [json.dumps({"asked": astuple(asked), "limits": astuple(limits)})]
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -131,13 +131,13 @@ def _kinds(kind: type[InputError]) -> Iterator[type[InputError]]:
 
 
 def main() -> None:
-    """Read the file that the arguments name and leave the scan in the folder."""
-    path, folder, options = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+    """Read the files in the folder that the arguments name and leave the scan in the other folder."""
+    source, folder, options = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     _confine(ReaderLimits(*options["limits"]))
     refusal: dict[str, object] = {}
     try:
-        asked = Asked(spacing_mm=options["spacing_mm"])
-        save_scan(open_scan([path], folder / "unpacked", asked), folder)
+        paths = sorted(source.iterdir())
+        save_scan(open_scan(paths, folder / "unpacked", Asked(*options["asked"])), folder)
     except InputError as exc:
         refusal = {"code": exc.code, "message": str(exc)}
     except MemoryError:

@@ -1,0 +1,71 @@
+"""A DICOM series goes through a real job, and its results lie on its grid."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from dicom_series import SERIES_UID, classic, to_bytes, zipped
+from phantoms import affine_of, centred, head_with_ball
+from workplace import Workplace
+
+from metseg.jobs import JobState
+from metseg.volume import Volume
+
+SHAPE = (64, 56, 20)
+BALL_MM = np.array((28.0, 12, 18))
+
+
+def head() -> Volume:
+    """Axial, with a bright ball to the right, in front and above of the middle."""
+    affine = centred(affine_of(("L", "A", "S"), (3, 3.5, 6)), SHAPE, np.zeros(3))
+    volume = head_with_ball(SHAPE, affine, BALL_MM, 20, 80)
+    return volume.with_array(volume.array.astype(np.uint16))
+
+
+def files() -> list[bytes]:
+    return [to_bytes(image) for image in classic(head())][::-1]
+
+
+@pytest.mark.parametrize("sent", ["as files", "as a zip file"])
+def test_the_mask_of_a_series_lies_on_its_grid_and_on_its_lesion(place: Workplace, sent: str):
+    contents = files() if sent == "as files" else [zipped({str(n): one for n, one in enumerate(files())})]
+    job_id = place.submit(*contents)
+    final = place.attempt(job_id)
+    assert final.state is JobState.SUCCEEDED, final.failure
+    mask = nibabel.load(place.artefact(job_id, "mask.nii.gz"))
+    np.testing.assert_allclose(mask.affine, head().affine, atol=1e-4)
+    found, ball = np.asarray(mask.dataobj) > 0, head().array == 1000
+    assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.9
+    assert (int(mask.header["sform_code"]), int(mask.header["qform_code"])) == (1, 1)
+    report = json.loads(place.artefact(job_id, "report.json").read_text())
+    assert report["source"]["kind"] == "dicom"
+    assert report["source"]["orientation"] == ["L", "A", "S"]
+    assert report["lesions"][0]["centroid_ras_mm"] == pytest.approx(BALL_MM, abs=1)
+    assert len(report["provenance"]["inputs"]) == len(contents)
+
+
+def test_the_scan_that_the_page_draws_is_the_series(place: Workplace):
+    job_id = place.submit(*files())
+    place.attempt(job_id)
+    scan = nibabel.load(place.artefact(job_id, "scan.nii.gz"))
+    np.testing.assert_array_equal(np.asarray(scan.dataobj), head().array)
+
+
+def test_the_series_that_is_asked_for_is_segmented_and_no_artefact_holds_the_patient(place: Workplace):
+    other = [to_bytes(image) for image in classic(head(), SeriesInstanceUID="1.2.3", SeriesNumber=9)]
+    job_id = place.submit(*files(), *other, series_uid=SERIES_UID)
+    assert place.attempt(job_id).state is JobState.SUCCEEDED
+    for name in set(place.names(job_id)) - {"lease.json", "end.json"}:
+        content = place.artefact(job_id, name).read_bytes()
+        held = nibabel.load(place.artefact(job_id, name)) if name.endswith(".nii.gz") else None
+        content += held.header.binaryblock if held is not None else b""
+        for secret in (b"Muster", b"4711", b"19450203", SERIES_UID.encode()):
+            assert secret not in content, name
+
+
+def test_a_series_that_is_not_sound_fails_its_job_with_the_reason(place: Workplace):
+    job_id = place.submit(*files()[:8], *files()[9:])
+    final = place.attempt(job_id)
+    assert (final.state, final.failure.code) == (JobState.FAILED, "series_gap")
+    assert "1 of them did not come" in final.failure.message
