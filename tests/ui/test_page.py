@@ -114,6 +114,17 @@ def test_a_sent_file_becomes_a_job_with_the_choices_made(visit: Callable[..., Ap
     assert "Looking for lesions" in said(app)
 
 
+def test_the_images_of_a_series_are_sent_as_one_job(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    api.run_s = 60
+    app = visit()
+    images = [("IM1", b"first image", "application/dicom"), ("IM2", b"second image", "application/dicom")]
+    app.file_uploader[0].set_value(images).run()
+    button(app, "Find lesions").click().run()
+    [sent] = api.uploads
+    assert (sent.count(b'name="file"'), sent.index(b"first image") < sent.index(b"second image")) == (2, True)
+    assert b"IM1" not in sent
+
+
 def test_the_cards_own_threshold_is_left_to_the_api(visit: Callable[..., AppTest], api: FakeApi) -> None:
     app = visit()
     app.file_uploader[0].upload("head.nii.gz", b"voxels", "application/gzip").run()

@@ -1,5 +1,6 @@
 """The form for a new scan, with what the chosen model can and cannot do beside it."""
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import streamlit as st
@@ -9,7 +10,6 @@ from metseg_client import Choices, MetsegClient, ServedModel
 from metseg_ui.model_card import show_model
 from metseg_ui.wording import model_text, plain, point_text
 
-FILE_TYPES = ("nii", "nii.gz", "png", "jpg", "jpeg", "tif", "tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -26,27 +26,29 @@ def show_new_scan(client: MetsegClient) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("New scan")
-        file = st.file_uploader(
+        files = st.file_uploader(
             "Drop a T1 scan with contrast here",
-            type=FILE_TYPES,
+            accept_multiple_files=True,
             key=f"upload-{st.session_state.get('uploads', 0)}",
-            help="A NIfTI volume (.nii, .nii.gz), or one axial slice as PNG, JPEG or TIFF; up to the size shown.",
+            help="All DICOM images of a series, a zip file of them, a NIfTI volume (.nii, .nii.gz), or one axial "
+            "slice as PNG, JPEG or TIFF; together up to the size shown.",
         )
         served = _choose_model(models)
         threshold = _choose_threshold(served.card)
-        spacing_mm = _choose_spacing() if file is not None and is_picture_name(file.name) else None
+        spacing_mm = _choose_spacing() if len(files) == 1 and is_picture_name(files[0].name) else None
         pressed = st.button(
             "Find lesions",
             type="primary",
             icon=":material/search:",
-            disabled=file is None or not served.served,
+            disabled=not files or not served.served,
             width="stretch",
         )
     with right:
         show_model(served)
-    if pressed and file is not None:
+    if pressed and files:
         with left, st.spinner("Sending the scan…"):
-            job_id = _submit_once(client, (file.file_id, served.card.name, threshold, spacing_mm), file)
+            ids = tuple(file.file_id for file in files)
+            job_id = _submit_once(client, (ids, served.card.name, threshold, spacing_mm), files)
         st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
         st.query_params["job"] = job_id
         st.rerun()
@@ -57,16 +59,17 @@ def is_picture_name(name: str) -> bool:
     return name.lower().endswith(PICTURE_SUFFIXES)
 
 
-Choice = tuple[str, str, float | None, tuple[float, float] | None]
+Choice = tuple[tuple[str, ...], str, float | None, tuple[float, float] | None]
 
 
-def _submit_once(client: MetsegClient, choice: Choice, file: BinaryIO) -> str:
+def _submit_once(client: MetsegClient, choice: Choice, files: Sequence[BinaryIO]) -> str:
     """Send the scan; a second click for the same choice leads to the same job."""
     sent: dict[Choice, str] = st.session_state.setdefault("sent", {})
     if choice not in sent:
-        file.seek(0)
+        for file in files:
+            file.seek(0)
         _, model, threshold, spacing_mm = choice
-        sent[choice] = client.submit(file, Choices(model=model, threshold=threshold, spacing_mm=spacing_mm)).id
+        sent[choice] = client.submit(files, Choices(model=model, threshold=threshold, spacing_mm=spacing_mm)).id
     return sent[choice]
 
 
