@@ -29,7 +29,7 @@ def hooked_api(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServ
     folder, status_server = tmp_path_factory.mktemp("hooked"), StatusServer({"attention_unet": [1]})
     write_cards(folder / "models", {"attention_unet": [1]})
     settings = api_settings(
-        folder, redis_url=shared_redis.url, serving_at=status_server.target, webhook_hosts="localhost"
+        folder, redis_url=shared_redis.url, serving_at=status_server.target, webhook_hosts="localhost,127.0.0.1"
     )
     with pytest.MonkeyPatch.context() as hurry:
         hurry.setattr(postman, "LOOK_EVERY_S", 0.05)
@@ -179,7 +179,7 @@ def test_a_secret_that_is_being_replaced_signs_along_and_a_leaked_one_no_more(
     "url",
     [
         "http://example.org/",
-        "https://127.0.0.1/",
+        "https://127.0.0.2/",
         "https://[::1]/",
         "https://u:p@localhost/",
         "localhost",
@@ -221,6 +221,22 @@ def test_a_job_that_is_deleted_is_not_told_of(hooked: ApiService, receiver: Rece
 
 def test_a_job_without_a_webhook_says_so(hooked: ApiService) -> None:
     problem(hooked.http.get(f"/v1/jobs/{hooked.submitted()}/webhook"), 404, "webhook_not_found")
+
+
+def test_a_receiver_that_lets_everything_hang_does_not_hold_up_the_others(
+    hooked: ApiService, receiver: Receiver, secret: str
+) -> None:
+    with Receiver().serving() as hanging:
+        hanging.silent_s = 3
+        url = hanging.url.replace("localhost", "127.0.0.1")
+        for job_id in [submitted(hooked, url) for _ in range(postman.MOST_TO_ONE_HOST + 3)]:
+            end(hooked, job_id)
+        hanging.wait_for(postman.MOST_TO_ONE_HOST)
+        end(hooked, submitted(hooked, receiver.url))
+        receiver.wait_for(1)
+        assert len(hanging.calls) == postman.MOST_TO_ONE_HOST, "the others had to wait for it"
+        hanging.silent_s = 0
+        hanging.wait_for(postman.MOST_TO_ONE_HOST + 3)
 
 
 def test_a_damaged_note_does_not_hold_up_the_others(hooked: ApiService, receiver: Receiver, secret: str) -> None:

@@ -6,10 +6,11 @@ is back: a delivery that nobody attempted, and an attempt that never ended.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,6 +28,8 @@ LOOK_EVERY_S: Final = 1.0
 REST_SHARE: Final = 4
 """After a round of looks comes a rest of at least so many times its length, however many jobs are under way."""
 MOST_AT_ONCE: Final = 20
+MOST_TO_ONE_HOST: Final = 5
+"""So that a receiver that lets every attempt hang does not hold up the others."""
 LOST_S: Final = 3 * ATTEMPT_S
 """An attempt that has not ended at every look for so long is lost with whoever made it."""
 UNCREATED_S: Final = 300.0
@@ -45,6 +48,16 @@ class _Errand:
     record: JobRecord
     number: int
 
+    @property
+    def url(self) -> str:
+        """Where it goes."""
+        return self.record.request.webhook_url or ""
+
+    @property
+    def host(self) -> str | None:
+        """Whom it is for."""
+        return urlsplit(self.url).hostname
+
 
 class Postman:
     """Made once in each API; `run` is to run beside its requests."""
@@ -52,7 +65,7 @@ class Postman:
     def __init__(self, reader: JobReader, deliveries: Deliveries, secrets: SecretBook, send: Send) -> None:
         self._reader, self._jobs = reader, reader.jobs
         self._deliveries, self._secrets, self._send = deliveries, secrets, send
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, _Errand] = {}
         self._since: dict[tuple[str, int], float] = {}
         self._troubled = False
 
@@ -74,7 +87,7 @@ class Postman:
             return
         self._troubled = False
         for errand in errands:
-            self._under_way.add(errand.record.id)
+            self._under_way[errand.record.id] = errand
             beside.start_soon(self._deliver, errand)
 
     def _errands(self) -> list[_Errand]:
@@ -92,9 +105,13 @@ class Postman:
             except StoreError as exc:  # one damaged job does not hold up the others
                 _log.error("a webhook cannot be looked after", extra={"job_id": job_id, "code": exc.code})
                 continue
-            if errand is not None:
+            if errand is not None and self._may_begin(errand, found):
                 found.append(errand)
         return found
+
+    def _may_begin(self, errand: _Errand, beside: Iterable[_Errand]) -> bool:
+        hosts = [one.host for one in (*self._under_way.values(), *beside)]
+        return hosts.count(errand.host) < MOST_TO_ONE_HOST
 
     def _errand(self, job_id: str) -> _Errand | None:
         """The attempt that is due for a job now, if one is."""
@@ -152,11 +169,11 @@ class Postman:
             told = {"job_id": job_id, "attempt": number, "code": answer.outcome.value, "status": answer.status}
             _log.info("webhook attempt", extra=told)
         finally:
-            self._under_way.discard(job_id)
+            del self._under_way[job_id]
 
     async def _attempt(self, errand: _Errand) -> Answer:
         record = errand.record
         body = body_of(await run_sync(self._reader.read, record.id))
         keys = [one.key for one in await run_sync(self._secrets.signing, record.owner)]
         headers = signed_headers(record.id, body, keys, datetime.now(UTC))
-        return await self._send(record.request.webhook_url or "", headers, body)
+        return await self._send(errand.url, headers, body)
