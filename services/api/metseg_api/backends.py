@@ -20,8 +20,8 @@ from metseg_api.audit import AuditTrail
 from metseg_api.idempotency import KeysInFlight
 from metseg_api.keys import KeyFile
 from metseg_api.oidc import TokenReader
-from metseg_api.settings import ApiSettings
 from metseg_api.rollout.choice import ModelChoice
+from metseg_api.settings import ApiSettings
 from metseg_api.views import JobReader
 from metseg_api.webhooks.desk import WebhookDesk
 from metseg_api.webhooks.postman import Postman

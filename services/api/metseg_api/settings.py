@@ -25,8 +25,8 @@ class ApiSettings(OidcSettings, TraceSettings):
     serving: str
     models: Path = Path("models")
     keys: Path = Path("keys.json")
-    max_upload_bytes: int = Field(default=1 << 30, ge=1)
     canary_share: float = Field(default=0.0, ge=0, le=1)
+    max_upload_bytes: int = Field(default=1 << 30, ge=1)
     max_queued: int = Field(default=1000, ge=1)
     min_free_bytes: int = Field(default=1 << 29, ge=0)
     max_requests_per_minute: int = Field(default=1200, ge=1)
