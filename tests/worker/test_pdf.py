@@ -95,6 +95,13 @@ def test_what_does_not_fit_on_the_first_page_stands_in_the_appendix(pages):
     assert "Further lesions" in texts[1]
 
 
+def test_more_lesions_than_anybody_reads_are_left_to_the_table(pages):
+    mask = np.zeros((3 * 102, 3, 3))
+    mask[::3, 1, 1] = 1
+    texts = pages(report_of(mask))
+    assert "The smallest 2 stand in lesions.csv alone." in " ".join(texts)
+
+
 def test_a_scan_without_lesions_has_a_document_too(pages):
     assert "This does not mean that there is none." in pages(report_of(balls(0)))[0]
 

@@ -35,6 +35,8 @@ LARGEST_SHOWN: Final = 3
 HIGHEST_PICTURE_MM: Final = 235
 FIRST_LESIONS: Final = 14
 """So many lesions fit on the first page; the others stand in the appendix."""
+MOST_LESIONS: Final = 100
+"""What the document holds at most; a table takes its time, and nobody reads thousands of specks on paper."""
 INK: Final = (24, 28, 34)
 FAINT: Final = (96, 104, 116)
 CAUTION: Final = (150, 84, 0)
@@ -165,7 +167,9 @@ def _appendix(pages: _Pages, report: Report, card: ModelCard, sheet: Path) -> No
     pages.heading("Appendix: how this result was made", 14)
     if report.lesion_count > FIRST_LESIONS:
         pages.heading("Further lesions")
-        pages.figures(report, report.lesions[FIRST_LESIONS:])
+        pages.figures(report, report.lesions[FIRST_LESIONS:MOST_LESIONS])
+    if report.lesion_count > MOST_LESIONS:
+        pages.lines([f"The smallest {report.lesion_count - MOST_LESIONS} stand in lesions.csv alone."], 8.5, FAINT)
     pages.heading("RANO-BM")
     pages.lines(rano_lines(report), 8.5)
     pages.heading("Model")
