@@ -200,6 +200,11 @@ class Holders:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+    def is_led(self) -> bool:
+        """Whether anyone looks after the jobs now."""
+        with redis_errors():
+            return bool(self._redis.exists(LEADER_KEY))
+
 
 
 def _text(raw: bytes) -> str:

@@ -1,6 +1,7 @@
 """`GET /metrics`: what an operator watches, and nothing of a sender."""
 
 import re
+import time
 from pathlib import Path
 
 from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
@@ -45,6 +46,13 @@ def test_the_queue_is_told_by_lane_with_its_age(api: ApiService) -> None:
     assert after["metseg_store_free_bytes"] > 0
     assert after['metseg_up{part="queue"}'] == after['metseg_up{part="store"}'] == 1
     api.http.post(f"/v1/jobs/{urgent}/cancel")
+
+
+def test_it_is_told_whether_anyone_looks_after_the_jobs(own_api: ApiService) -> None:
+    deadline = time.monotonic() + 30
+    while metrics(own_api)["metseg_reconciler_leads"] != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_ends_are_counted_by_state_and_code_and_stages_by_their_time(own_api: ApiService) -> None:

@@ -64,13 +64,14 @@ def exposition(backends: Backends, http: HttpFigures, followers: int) -> str:
 
 def _queue_lines(backends: Backends) -> list[str]:
     with suppress(QueueUnavailableError):
-        line, totals = backends.line, backends.dispatcher.totals()
+        line, totals, led = backends.line, backends.dispatcher.totals(), backends.holders.is_led()
         depth = [({"lane": lane.value}, float(line.depth(lane))) for lane in Priority]
         oldest = [({"lane": lane.value}, line.oldest_s(lane)) for lane in Priority]
         return [
             *_metric("metseg_queue_depth", "gauge", "Attempts that wait for a worker.", depth),
             *_metric("metseg_queue_oldest_seconds", "gauge", "Wait of the one that waits longest.", oldest),
             *_metric("metseg_workers_alive", "gauge", "Workers that beat.", _plain(line.pace().workers)),
+            *_metric("metseg_reconciler_leads", "gauge", "Whether anyone looks after the jobs.", _plain(led)),
             *_metric("metseg_jobs_ended_total", "counter", "Jobs by state and error code.", _ended(totals)),
             *_metric("metseg_stage_seconds", "summary", "Time in each stage of a job.", ()),
             *_samples("metseg_stage_seconds_sum", _stages(totals, "seconds")),
