@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -198,7 +199,7 @@ def test_the_file_holds_digests_for_its_owners_eyes_only(tmp_path: Path) -> None
     key, shown = keys.create("anna", [Scope.READ])
     assert shown.split("_", 2)[2] not in keys.path.read_text()
     assert keys.path.stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in keys.path.parent.iterdir()] == ["keys.json"]
+    assert sorted(path.name for path in keys.path.parent.iterdir()) == [".keys.json.lock", "keys.json"]
     assert KeyFile(keys.path).find(shown) == key
     keys.revoke(key.id)
     assert KeyFile(keys.path).find(shown) is None
@@ -206,6 +207,21 @@ def test_the_file_holds_digests_for_its_owners_eyes_only(tmp_path: Path) -> None
         keys.revoke(key.id)
     with pytest.raises(RequestError):
         keys.revoke("00000000")
+
+
+def test_of_many_changes_at_once_none_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    old = [KeyFile(path).create("old", [Scope.READ])[0].id for _ in range(4)]
+
+    def change(number: int) -> None:
+        KeyFile(path).create(f"owner{number}", [Scope.READ])
+        KeyFile(path).revoke(old[number])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(4)))
+    keys = KeyFile(path).keys()
+    assert sorted(key.owner for key in keys) == ["old"] * 4 + [f"owner{number}" for number in range(4)]
+    assert {key.id for key in keys if key.revoked_at} == set(old)
 
 
 @pytest.mark.parametrize("owner", ["", "Anna", "a b", "../x", "a" * 65, "anna\n"])

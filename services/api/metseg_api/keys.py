@@ -4,13 +4,15 @@ A key is `metseg_<id>_<secret>` with 256 random bits in its secret, so a plain S
 hinders guessing, and here is nothing to guess.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -116,7 +118,8 @@ class KeyFile:
             sha256=_digest(shown),
             created_at=datetime.now(UTC),
         )
-        self._write([*self.keys(), key])
+        with self._changing():
+            self._write([*self.keys(), key])
         return key, shown
 
     def revoke(self, key_id: str) -> ApiKey:
@@ -125,19 +128,34 @@ class KeyFile:
         Raises:
             RequestError: No key has that id, or it is revoked already.
         """
-        keys = {key.id: key for key in self.keys()}
-        if key_id not in keys or keys[key_id].revoked_at:
-            raise RequestError("No key that still counts has that id.")
-        revoked = keys[key_id] = keys[key_id].model_copy(update={"revoked_at": datetime.now(UTC)})
-        self._write(list(keys.values()))
+        with self._changing():
+            keys = {key.id: key for key in self.keys()}
+            if key_id not in keys or keys[key_id].revoked_at:
+                raise RequestError("No key that still counts has that id.")
+            revoked = keys[key_id] = keys[key_id].model_copy(update={"revoked_at": datetime.now(UTC)})
+            self._write(list(keys.values()))
         return revoked
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Let one process at a time read the file and put another in its place."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError as exc:
+            raise SettingsError(f"METSEG_KEYS: cannot write beside the file ({exc.strerror})") from exc
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._stamp = None
+            yield
+        finally:
+            os.close(lock)
 
     def _write(self, keys: Sequence[ApiKey]) -> None:
         """Put the whole file in place at once, for its owner's eyes only."""
         temporary = self.path.with_name(f".{self.path.name}.{uuid4().hex}")
         text = json.dumps([key.model_dump(mode="json") for key in keys], indent=2) + "\n"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
