@@ -6,9 +6,11 @@ file, by whoever writes those results.
 """
 
 import hashlib
+import math
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -114,6 +116,25 @@ class OtherFile:
     modality: str
 
 
+@contextmanager
+def blaming_the_file(said: str) -> Iterator[None]:
+    """Let what pydicom and its decoders raise say that the file is damaged, and what they only warn of pass.
+
+    Raises:
+        DamagedInputError: something failed; an `OSError` of this machine, which has a number, comes through.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters of it is checked here
+        try:
+            yield
+        except DICOM_ERRORS as exc:
+            raise DamagedInputError(said) from exc
+        except OSError as exc:
+            if exc.errno is not None:
+                raise
+            raise DamagedInputError(said) from exc
+
+
 def read_header(path: Path) -> ImageFile | OtherFile:
     """Read what is needed of a header.
 
@@ -123,17 +144,13 @@ def read_header(path: Path) -> ImageFile | OtherFile:
         GeometryError: an image does not say where it lies.
         UnsupportedInputError: its pixels are no plain grey values.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom only warns of is checked here where it matters
-        try:
-            meta = read_file_meta_info(path)
-            if meta.get("MediaStorageSOPClassUID") not in MR_CLASSES:
-                return OtherFile(_modality(path, meta))
-            _check_syntax(meta.get("TransferSyntaxUID"))
-            header = dcmread(path, stop_before_pixels=True, specific_tags=[*_WANTED])
-            return _image_file(path, header)
-        except DICOM_ERRORS as exc:
-            raise DamagedInputError("expected a sound DICOM file, but a header cannot be read") from exc
+    with blaming_the_file("expected a sound DICOM file, but a header cannot be read"):
+        meta = read_file_meta_info(path)
+        if meta.get("MediaStorageSOPClassUID") not in MR_CLASSES:
+            return OtherFile(_modality(path, meta))
+        _check_syntax(meta.get("TransferSyntaxUID"))
+        header = dcmread(path, stop_before_pixels=True, specific_tags=[*_WANTED])
+        return _image_file(path, header)
 
 
 def transfer_syntax_of(path: Path) -> uid.UID:
@@ -231,7 +248,10 @@ def _plane(path: Path, frame: int, places: list[Dataset]) -> Plane:
 def _floats(value: object, count: int) -> tuple[float, ...]:
     if not isinstance(value, MultiValue) or len(value) != count:
         raise GeometryError("expected each slice to state its position, orientation and pixel spacing")
-    return tuple(float(one) for one in value)
+    floats = tuple(float(one) for one in value)
+    if not all(map(math.isfinite, floats)):
+        raise GeometryError("expected a finite position, orientation and pixel spacing, got another")
+    return floats
 
 
 def _whole(value: object) -> int | None:

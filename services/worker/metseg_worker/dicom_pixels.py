@@ -4,7 +4,6 @@ A decoder allocates what the frame's own header asks for, so that a few bytes co
 JPEG 2000 and RLE); the sizes are read first (ITU-T T.81, B.2.2; T.87, C.2.2; T.800, A.5.1).
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
 from metseg.errors import DamagedInputError
-from metseg_worker.dicom_headers import DICOM_ERRORS, PIXELS, Plane, transfer_syntax_of
+from metseg_worker.dicom_headers import PIXELS, Plane, blaming_the_file, transfer_syntax_of
 
 JPEG_START: Final = b"\xff\xd8"
 JPEG2000_START: Final = b"\xff\x4f\xff\x51"
@@ -67,18 +66,14 @@ def _slices(planes: Sequence[Plane]) -> Iterator[tuple[int, Plane, NDArray[Any]]
 
 def _frames(path: Path, numbers: list[int]) -> Iterator[NDArray[Any]]:
     """The wanted frames of a file, rows × columns, in the machine's byte order."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # padding and the like
-            image = dcmread(path, specific_tags=[*PIXELS, "PixelData", "ExtendedOffsetTable"])
-            syntax = transfer_syntax_of(path)
-            if syntax.is_compressed:
-                _check_sizes(image, syntax)
-            unused = int(image.BitsAllocated) - int(image.BitsStored)
-            for pixels, _ in get_decoder(syntax).iter_array(image, indices=numbers, raw=True):
-                yield _without_unused(pixels, unused)
-    except (*DICOM_ERRORS, OSError) as exc:
-        raise DamagedInputError("expected whole pixels in a DICOM file, but they are missing or damaged") from exc
+    with blaming_the_file("expected whole pixels in a DICOM file, but they are missing or damaged"):
+        image = dcmread(path, specific_tags=[*PIXELS, "PixelData", "ExtendedOffsetTable"])
+        syntax = transfer_syntax_of(path)
+        if syntax.is_compressed:
+            _check_sizes(image, syntax)
+        unused = int(image.BitsAllocated) - int(image.BitsStored)
+        for pixels, _ in get_decoder(syntax).iter_array(image, indices=numbers, raw=True):
+            yield _without_unused(pixels, unused)
 
 
 def _without_unused(pixels: NDArray[Any], unused: int) -> NDArray[Any]:
