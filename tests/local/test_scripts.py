@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.settings import ROOT
 
-SCRIPTS = sorted((ROOT / "deploy" / "local").glob("*.sh")) + [ROOT / ".ci" / "run"]
+SCRIPTS = [*sorted((ROOT / "deploy").glob("*/*.sh")), ROOT / ".ci" / "run"]
 
 
 @pytest.fixture
