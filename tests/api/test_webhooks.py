@@ -4,8 +4,10 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import jsonschema
 import pytest
 from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
+from openapi_document import own_document
 from redis_fixture import RedisServer
 from webhook_receiver import Receiver, wait_until
 
@@ -120,6 +122,19 @@ def test_an_end_without_result_is_told_by_its_code(
     assert call.told["type"] == f"job.{state.value}"
     assert call.told["data"]["code"] == (failure.code if failure else None)
     assert CANARY not in str(call)
+
+
+def test_a_message_is_what_the_api_says_of_it(hooked: ApiService, receiver: Receiver, secret: str) -> None:
+    told = own_document().told
+    described = told["webhooks"]["job_ended"]["post"]
+    content = described["requestBody"]["content"]["application/json"]
+    end(hooked, submitted(hooked, receiver.url))
+    [call] = receiver.wait_for(1)
+    for body in (call.told, content["examples"]["succeeded"]["value"]):
+        jsonschema.validate(body, content["schema"] | {"components": told["components"]})
+    assert {one["name"] for one in described["parameters"]} == {
+        name for name in call.headers if name.startswith("webhook-")
+    }
 
 
 def test_a_receiver_in_trouble_hears_the_same_message_until_it_takes_it(

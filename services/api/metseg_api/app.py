@@ -50,6 +50,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         docs_url=None,  # both pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        webhooks=webhooks.calls,
         lifespan=lifespan,
         # Its spans and log records carry raw paths, queries and exception texts.
         telemetry={"tracing": False, "metrics": False, "logs": False},

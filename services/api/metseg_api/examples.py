@@ -119,6 +119,17 @@ WEBHOOK: Example = {
     ],
 }
 
+JOB_ENDED: Example = {
+    "type": "job.succeeded",
+    "timestamp": _ENDED,
+    "data": {"job_id": JOB_ID, "state": "succeeded", "code": None, "links": SUCCEEDED_JOB["links"]},
+}
+SIGNATURE: Example = {
+    "webhook-id": f"msg_{JOB_ID}",
+    "webhook-timestamp": 1795429806,
+    "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+}
+
 MODELS: Example = {
     "serving_reachable": True,
     "items": [

@@ -266,6 +266,7 @@ def install_openapi(app: FastAPI) -> None:
                 summary=app.summary,
                 description=app.description,
                 routes=app.routes,
+                webhooks=app.webhooks.routes,
                 tags=app.openapi_tags,
                 license_info=app.license_info,
             )
@@ -276,7 +277,7 @@ def install_openapi(app: FastAPI) -> None:
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
             schemas["Problem"] = problem
-            for path in document["paths"].values():
+            for path in (*document["paths"].values(), *document["webhooks"].values()):
                 for operation in path.values():
                     _settle(operation)
             app.openapi_schema = document

@@ -21,7 +21,7 @@ class JobEnd(Schema):
 
     job_id: str
     state: JobState
-    code: str | None
+    code: str | None = None
     links: dict[str, str]
 
 
