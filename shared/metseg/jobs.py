@@ -103,8 +103,7 @@ class JobRequest(Schema):
     """What the sender chose.
 
     `threshold` None takes the model card's, `spacing_mm` is for pictures (x, y), `series_uid` names one of
-    several DICOM series, `webhook_url` is told the job's
-    end.
+    several DICOM series, `webhook_url` is told the job's end.
     """
 
     model: str = DEFAULT_MODEL
