@@ -1,17 +1,15 @@
-"""Following, cancelling and deleting jobs."""
+"""Following a job: its states and places in the line, entity tags, and answers that wait for news."""
 
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 import pytest
-from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
+from api_service import ApiService, problem
 from following import end, progress, soon, timed
-from redis_fixture import RedisServer
 
-from metseg.jobs import JobState, Priority, new_job_id
+from metseg.jobs import Priority, new_job_id
 
 LOST_IDS = [
     "x",
@@ -202,115 +200,3 @@ def test_many_wait_at_once_and_others_are_served_meanwhile(api: ApiService) -> N
         thread.join(timeout=20)
     assert states == ["failed"] * 50
     assert took_s < 5  # far from the 20 s that the others would wait
-
-
-def test_pages_hold_every_job_once_newest_first(api: ApiService) -> None:
-    ids = [api.submitted() for _ in range(5)]
-    seen: list[str] = []
-    path = "/v1/jobs?limit=2"
-    sizes = []
-    while path:
-        page = api.http.get(path).json()
-        sizes.append(len(page["items"]))
-        seen += [job["id"] for job in page["items"]]
-        path = page["links"].get("next", "")
-        assert (page["next_cursor"] is None) == (not path)
-    assert seen == sorted(ids, reverse=True)
-    assert sizes == [2, 2, 1]
-
-
-def test_a_list_holds_only_the_states_asked_for_and_its_links_keep_them(api: ApiService) -> None:
-    ids = [api.submitted() for _ in range(5)]
-    for job_id in ids[::2]:
-        end(api, job_id)
-    seen, path = [], "/v1/jobs?limit=2&state=failed&state=cancelled"
-    while path:
-        page = api.http.get(path).json()
-        seen += [job["id"] for job in page["items"]]
-        path = page["links"].get("next", "")
-    assert seen == sorted(ids[::2], reverse=True)
-    assert len(api.http.get("/v1/jobs?state=queued").json()["items"]) == 2
-    assert api.http.get("/v1/jobs?state=running").json()["items"] == []
-
-
-def test_a_page_is_cut_short_where_little_is_found_and_the_next_one_goes_on(
-    api: ApiService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("metseg_api.listing.MOST_LOOKS", 2)
-    ids = [api.submitted() for _ in range(5)]
-    end(api, ids[0])
-    path, pages = "/v1/jobs?state=failed", []
-    while path:
-        page = api.http.get(path).json()
-        pages.append([job["id"] for job in page["items"]])
-        path = page["links"].get("next", "")
-    assert pages == [[], [], [ids[0]]]
-
-
-@pytest.mark.parametrize(
-    "query", ["state=x", "limit=0", "limit=201", "limit=x", "cursor=../..", "cursor=" + "a" * 100]
-)
-def test_a_wrong_page_is_refused(api: ApiService, query: str) -> None:
-    problem(api.http.get(f"/v1/jobs?{query}"), 422, "request_invalid")
-
-
-def test_a_refused_parameter_is_named_and_its_value_not_repeated(api: ApiService) -> None:
-    answer = api.http.get("/v1/jobs?limit=MUSTERMANN")
-    [refused] = problem(answer, 422, "request_invalid")["errors"]  # type: ignore[misc]
-    assert refused["field"] == "query.limit"
-    assert "MUSTERMANN" not in answer.text
-
-
-def test_a_waiting_job_is_cancelled_at_once(api: ApiService) -> None:
-    job_id = api.submitted()
-    answer = api.http.post(f"/v1/jobs/{job_id}/cancel")
-    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
-    final = api.jobs.final(job_id)
-    assert final is not None
-    assert final.state is JobState.CANCELLED
-    assert problem(api.http.post(f"/v1/jobs/{job_id}/cancel"), 409, "job_state")
-    assert problem(api.http.get(f"/v1/jobs/{job_id}/result"), 409, "job_state")["state"] == "cancelled"
-
-
-def test_a_running_job_is_asked_to_stop_and_stays_running_until_it_did(api: ApiService) -> None:
-    job_id = api.submitted()
-    api.jobs.claim(job_id, 1)
-    answer = api.http.post(f"/v1/jobs/{job_id}/cancel")
-    assert answer.status_code == 202
-    assert (answer.json()["state"], answer.json()["cancel_requested"]) == ("running", True)
-    assert api.dispatcher.cancel_requested(job_id)
-    assert api.jobs.final(job_id) is None
-
-
-def test_a_deleted_job_is_gone_with_all_its_bytes(api: ApiService) -> None:
-    job_id = api.submit(b"a patient's head").json()["id"]
-    api.jobs.claim(job_id, 1)
-    assert api.http.delete(f"/v1/jobs/{job_id}").status_code == 204
-    problem(api.http.get(f"/v1/jobs/{job_id}"), 410, "job_gone")
-    problem(api.http.get(f"/v1/jobs/{job_id}/result"), 410, "job_gone")
-    problem(api.http.get(f"/v1/jobs/{job_id}/result/mask.nii.gz"), 410, "job_gone")
-    problem(api.http.post(f"/v1/jobs/{job_id}/cancel"), 410, "job_gone")
-    problem(api.http.delete(f"/v1/jobs/{job_id}"), 410, "job_gone")
-    assert api.http.get("/v1/jobs").json()["items"] == []
-    assert api.dispatcher.cancel_requested(job_id)
-    assert api.stored() == [f"jobs/{job_id}", f"jobs/{job_id}/tombstone.json"]
-
-
-def test_jobs_are_readable_and_deletable_while_redis_is_down(
-    tmp_path: Path, redis_server: RedisServer, own_status_server: StatusServer
-) -> None:
-    write_cards(tmp_path / "models", {"attention_unet": [1]})
-    settings = api_settings(tmp_path, redis_url=redis_server.url, serving_at=own_status_server.target)
-    with serving(settings) as api:
-        waiting, running, ended, deleted = (api.submitted() for _ in range(4))
-        api.jobs.claim(running, 1)
-        api.dispatcher.write_progress(running, progress(0.5))
-        end(api, ended)
-        redis_server.stop()
-        states = {job["id"]: job["state"] for job in api.http.get("/v1/jobs").json()["items"]}
-        assert states == {waiting: "queued", running: "running", ended: "failed", deleted: "queued"}
-        assert api.http.post(f"/v1/jobs/{waiting}/cancel").json()["state"] == "cancelled"
-        problem(api.http.post(f"/v1/jobs/{running}/cancel"), 503, "queue_unavailable")
-        assert api.http.delete(f"/v1/jobs/{deleted}").status_code == 204
-        redis_server.start()
-        assert api.submit().status_code == 202
