@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from threading import Timer
 from typing import Any, Final, cast
 
@@ -16,7 +17,7 @@ from rq.exceptions import InvalidJobOperation
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
-from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
+from rq.timeouts import HorseMonitorTimeoutException, JobTimeoutException, UnixSignalDeathPenalty
 
 from metseg import errors
 from metseg.dispatch import QUEUE_NAMES, connect, open_queue, redis_errors
@@ -79,6 +80,7 @@ class MetsegWorker(Worker):
         self._drain_s = drain_s
         self._on_maintenance = on_maintenance
         self._overran = False
+        self._under_way: tuple[Job, float] | None = None
 
     @property
     def asked_to_stop(self) -> bool:
@@ -119,6 +121,7 @@ class MetsegWorker(Worker):
     def monitor_work_horse(self, job: Job, queue: Queue, execution: Execution) -> None:
         """Wait for the horse, then see whether it told its end."""
         self._overran = False
+        self._under_way = job, time.monotonic()
         super().monitor_work_horse(job, queue, execution)
         try:
             failed = job.get_status() is JobStatus.FAILED
@@ -127,6 +130,20 @@ class MetsegWorker(Worker):
         if failed:
             died = errors.WorkerLostError("The worker died during the job.")
             self._report(job, _OverdueError() if self._overran else died)
+
+    def wait_for_horse(self) -> tuple[int | None, int | None, Any]:
+        """Wait for the horse, until RQ's alarm asks to look whether it has overrun.
+
+        RQ counts by the wall clock and would kill a horse whose clock was put forward by an hour. So the time of
+        the start is told to it anew, by the time that went by.
+        """
+        try:
+            return super().wait_for_horse()
+        except HorseMonitorTimeoutException:
+            if self._under_way is not None:
+                job, began = self._under_way
+                job.started_at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - began)
+            raise
 
     def handle_work_horse_killed(self, job: Job, _pid: Any, wait_status: int | None, _rusage: Any) -> None:
         """Note whether RQ itself killed the horse, which it does when the alarm could not end it."""

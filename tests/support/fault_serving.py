@@ -26,12 +26,14 @@ def serving_reloads(stack: FaultStack, rng: Random) -> None:
     stack.serving.is_loaded = True
 
 
-def serving_answers_nan(stack: FaultStack, _rng: Random) -> None:
-    def spoil(answer: wire.PredictResponse) -> None:
-        tensor = answer.outputs["probability"]
-        tensor.tensor_content = np.full(len(tensor.tensor_content) // 4, np.nan, "<f4").tobytes()
+def not_a_number(answer: wire.PredictResponse) -> None:
+    """Spoil an answer."""
+    tensor = answer.outputs["probability"]
+    tensor.tensor_content = np.full(len(tensor.tensor_content) // 4, np.nan, "<f4").tobytes()
 
-    stack.spoil(spoil, 1.5)
+
+def serving_answers_nan(stack: FaultStack, _rng: Random) -> None:
+    stack.spoil(not_a_number, 1.5)
 
 
 def serving_answers_another_shape(stack: FaultStack, _rng: Random) -> None:

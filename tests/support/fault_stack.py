@@ -32,7 +32,7 @@ from metseg.jobs import Artefact, Final, InputFile, JobRecord, JobRequest, JobSt
 from metseg.jobstore import JobStore
 from metseg.proto import serving_wire_pb2 as wire
 
-START_WITHIN_S = 90.0
+START_WITHIN_S = 240.0
 ROOM_A_JOB_BYTES = 400_000
 LARGE_BYTES = 16 << 20
 """An artefact that does not fit into the buffers between two programs."""
@@ -42,17 +42,20 @@ class FaultStack:
     """Redis with its append-only file, API, workers and the stand-in; started again by whoever kills them.
 
     Args:
-        folder: For everything.
+        folder: For everything; made if it is missing.
         workers: How many.
         jobs: How many the store has room for.
+        environ: Further variables for every service.
     """
 
-    def __init__(self, folder: Path, *, workers: int = 2, jobs: int = 100) -> None:
+    def __init__(self, folder: Path, *, workers: int = 2, jobs: int = 100, **environ: str) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.store = folder / "store"
         self.disk = SmallDisk(self.store, size_bytes=2 * LARGE_BYTES + (64 << 20) + jobs * ROOM_A_JOB_BYTES)
         self.own_jobs: set[str] = set()
+        self._environ = environ
         self.clocks = Clocks(folder / "clocks")
         self._large: Artefact | None = None
         self._timers: list[threading.Timer] = []
@@ -68,8 +71,12 @@ class FaultStack:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        for name in ("redis", "api", *self.workers):
-            self.start(name)
+        try:
+            for name in ("redis", "api", *self.workers):
+                self.start(name)
+        except BaseException as exc:
+            self.__exit__(type(exc), exc, None)
+            raise
         return self
 
     def __exit__(
@@ -91,7 +98,7 @@ class FaultStack:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 self._command(name),
-                env=self._environment(name),
+                env=self.environment(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -186,6 +193,22 @@ class FaultStack:
         [job_id] = self.own_jobs
         return f"/v1/jobs/{job_id}/result/{self._large.name}", self._large
 
+    def environment(self, name: str) -> dict[str, str]:
+        """What a service is told."""
+        return {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(self.scratch),
+            "METSEG_API_PORT": str(self._api_port),
+            "METSEG_STORE": str(self.store),
+            "METSEG_MODELS": str(self.folder / "models"),
+            "METSEG_REDIS_URL": self.redis_url,
+            "METSEG_SERVING": self.serving.target,
+            "METSEG_JOB_TIMEOUT_S": "120",
+            "METSEG_PREDICT_TIMEOUT_S": "10",
+            "METSEG_MIN_FREE_BYTES": "0",
+            **self._environ,
+        } | self.clocks.environment(name)
+
     def api_answers(self) -> bool:
         """Whether the API is up."""
         with suppress(httpx.TransportError):
@@ -205,20 +228,6 @@ class FaultStack:
             (self.folder / "redis").mkdir(exist_ok=True)
             return list(redis_command(find_redis(), self._redis_port, self.folder / "redis"))
         return [sys.executable, "-m", "metseg_api" if name == "api" else "metseg_worker"]
-
-    def _environment(self, name: str) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "TMPDIR": str(self.scratch),
-            "METSEG_API_PORT": str(self._api_port),
-            "METSEG_STORE": str(self.store),
-            "METSEG_MODELS": str(self.folder / "models"),
-            "METSEG_REDIS_URL": self.redis_url,
-            "METSEG_SERVING": self.serving.target,
-            "METSEG_JOB_TIMEOUT_S": "120",
-            "METSEG_PREDICT_TIMEOUT_S": "10",
-            "METSEG_MIN_FREE_BYTES": "0",
-        } | self.clocks.environment(name)
 
 
 def put_ended_job(folder: Path, result: bytes) -> tuple[str, Artefact]:

@@ -91,7 +91,7 @@ def test_a_cancel_stops_a_job_that_is_in_the_middle_of_something_long(place: Wor
         final = wait_for(lambda: place.store.final(job_id))
         took_s = time.monotonic() - asked
     assert final.state is JobState.CANCELLED
-    assert took_s < 8, "5 on a machine that is not busy with other things"
+    assert took_s < 5
     assert "attempt does not stop" in place.log()
     assert list((place.folder / "scratch").iterdir()) == []
 

@@ -1,15 +1,13 @@
 """Starts a worker: `metseg-worker`, or `python -m metseg_worker`; `replay <job>` makes a result again instead.
 
-The parent only waits for jobs, so it imports little: numpy, gRPC and nibabel, which every job needs and each
-forked child then has. The imaging libraries (Pillow, SciPy, connected components) load in the child.
+The parent imports what a job needs before it waits for one, so that no forked child spends its time on that.
 """
 
 import argparse
 import logging
 import sys
 
-import metseg.serving  # gRPC and numpy, to be shared with the forked children
-import metseg.volume  # noqa: F401  # nibabel, likewise
+import metseg_worker.run  # noqa: F401  # shared with the forked children
 from metseg.blobs import open_blob_store
 from metseg.errors import MetsegError
 from metseg.holders import Holders

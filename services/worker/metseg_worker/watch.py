@@ -16,7 +16,7 @@ STARTS_AT: Final = {Stage.READ: 0.0, Stage.PREPARE: 0.08, Stage.PREDICT: 0.12, S
 """The share of a whole job that is done when a stage begins."""
 WRITE_EVERY_S: Final = 0.5
 LOOK_EVERY_S: Final = 0.2
-STUCK_S: Final = 2.0
+STUCK_S: Final = 1.0
 """An attempt that is to stop and has not after so long is in the middle of something long, and is killed."""
 
 
@@ -52,7 +52,7 @@ class Watch:
         now = time.monotonic()
         if self._to_stop_since is None:
             self._to_stop_since = now
-        elif now - self._to_stop_since > STUCK_S:
+        elif now - self._to_stop_since >= STUCK_S:
             logger.warning("attempt does not stop", extra={"job_id": self._job_id, "attempt": self._attempt})
             self._on_stuck()
 
