@@ -12,6 +12,7 @@ from redis_fixture import RedisServer, redis_server
 from metseg.jobs import Job, JobState, Priority
 from metseg_api.webhooks.secrets import SecretBook
 from metseg_client import Choices, MetsegClient
+from metseg_client.errand import scan_files
 from metseg_client.wire import Wire
 
 __all__ = ["redis_server"]  # a fixture
@@ -57,6 +58,19 @@ def test_a_job_is_sent_with_its_choices_and_followed_by_events_to_its_end(
     assert seen[0].queue_position == 1
     assert ended == seen[-1]
     assert asked == [], "polled, though there were events"
+
+
+def test_a_folder_of_files_becomes_the_inputs_of_one_job(gateway: ApiService, tmp_path: Path) -> None:
+    series = tmp_path / "series"
+    series.mkdir()
+    pieces = [b"slice %d" % number for number in range(12)]
+    for number, piece in enumerate(pieces):
+        (series / f"{number:02}.dcm").write_bytes(piece)
+    with MetsegClient(gateway.url) as client:
+        sent = client.submit(scan_files([series]), Choices(series_uid="1.2.840.1"))
+    record = gateway.jobs.load(sent.id)
+    assert record.request.series_uid == "1.2.840.1"
+    assert [gateway.jobs.blobs.get(one.key) for one in record.inputs] == pieces
 
 
 def _work(gateway: ApiService, job_id: str, seen: list[Job], scratch: Path) -> None:
