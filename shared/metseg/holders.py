@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Final, cast
 
-from metseg.dispatch import WATCHED_KEY, are_there, connect, redis_errors
+from metseg.dispatch import KEPT_S, WATCHED_KEY, are_there, connect, redis_errors
 from metseg.errors import QueueUnavailableError
 from metseg.jobs import is_job_id
 
@@ -20,6 +20,8 @@ DUE_KEY: Final = "metseg:due"
 LOST_KEY: Final = "metseg:lost"
 SCANNED_KEY: Final = "metseg:scanned"
 LEADER_KEY: Final = "metseg:reconciler"
+OPEN_KEY: Final = "metseg:open:{}"
+"""The jobs of an owner that have not ended, and some that have: who needs the number looks which."""
 
 UPLOAD: Final = 0
 """The API holds a job under this number, below that of any attempt, while its upload is on the way."""
@@ -144,6 +146,13 @@ class Holders:
             held = are_there(self._redis, [HOLDER_KEY.format(one) for one in idle], longest_s=BEAT_LASTS_S)
         return [job_id for job_id, is_held in zip(idle, held, strict=True) if not is_held]
 
+    def count_open(self, owner: str, job_id: str) -> None:
+        """Count a job among those of its owner that have not ended."""
+        name = OPEN_KEY.format(owner)
+        with redis_errors():
+            self._redis.sadd(name, job_id)
+            self._redis.expire(name, KEPT_S)
+
     def put_off(self, job_id: str, until: float) -> None:
         """Have a job looked at again at that time, in seconds since 1970."""
         with redis_errors():
@@ -191,6 +200,11 @@ class Holders:
                 return False
             return bool(self._lead.acquire(blocking=False))
 
+    def is_led(self) -> bool:
+        """Whether anyone looks after the jobs now."""
+        with redis_errors():
+            return bool(self._redis.exists(LEADER_KEY))
+
     def step_down(self) -> None:
         """Let another one lead at once."""
         with redis_errors():
@@ -200,11 +214,6 @@ class Holders:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
-    def is_led(self) -> bool:
-        """Whether anyone looks after the jobs now."""
-        with redis_errors():
-            return bool(self._redis.exists(LEADER_KEY))
-
 
 
 def _text(raw: bytes) -> str:

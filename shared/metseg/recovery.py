@@ -43,8 +43,11 @@ class Recovery:
         except (JobGoneError, JobNotFoundError):
             return  # deleted, or its upload is on the way, or nobody's: it is settled once nobody has it
         final = self._store.final(job_id)
-        if final is None and self._store.cancel_asked(job_id):
-            self._dispatcher.request_cancel(job_id)
+        if final is None:
+            if record.owner is not None:
+                self._holders.count_open(record.owner, job_id)
+            if self._store.cancel_asked(job_id):
+                self._dispatcher.request_cancel(job_id)
         self._holders.put_off(job_id, expires_at(record, final).timestamp())
 
     def settle(self, job_id: str) -> None:

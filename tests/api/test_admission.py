@@ -15,7 +15,7 @@ from redis_fixture import RedisServer
 from metseg.dispatch import connect, open_queue
 from metseg.waiting_line import Pace
 from metseg_api.admission import Admission, Limits
-from metseg_api.errors import QueueFullError
+from metseg_api.errors import QueueFullError, RateLimitedError
 from metseg_api.keys import KeyFile, Scope
 
 SCAN = {"file": ("x", b"scan bytes")}
@@ -104,8 +104,6 @@ def test_an_owner_has_so_many_jobs_under_way_and_no_more(limited: Limited) -> No
 def test_a_key_may_ask_so_often_a_minute_and_no_more(limited: Limited) -> None:
     with limited(with_keys=True, max_requests_per_minute=5) as api, api.as_owner("anna") as anna:
         with api.as_owner("anna", Scope.READ) as another:
-            while time.time() % 60 > 50:
-                time.sleep(0.5)  # so that all of it falls into one minute
             assert [anna.get("/v1/jobs").status_code for _ in range(5)] == [200] * 5
             answer = anna.get("/v1/jobs")
             refused(answer, 429, "rate_limited")
@@ -113,6 +111,39 @@ def test_a_key_may_ask_so_often_a_minute_and_no_more(limited: Limited) -> None:
             refused(anna.post("/v1/jobs", files=SCAN), 429, "rate_limited")
             assert another.get("/v1/jobs").status_code == 200
         assert api.http.get("/healthz").status_code == 200
+
+
+def test_a_request_counts_for_a_minute_from_its_own_moment(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metseg_api.admission.WINDOW_S", 4)
+    with limited(max_requests_per_minute=3) as api:
+        check = api.app.state.backends.admission.check_rate
+        began = time.monotonic()
+        check("key")
+        time.sleep(2.5)
+        for _ in range(2):
+            check("key")
+        with pytest.raises(RateLimitedError) as caught:
+            check("key")
+        assert caught.value.retry_after_s == pytest.approx(4 - (time.monotonic() - began), abs=0.7)
+        time.sleep(caught.value.retry_after_s)
+        check("key")
+        with pytest.raises(RateLimitedError):
+            check("key")
+
+
+def test_a_wiped_redis_forgets_no_job_under_way(limited: Limited) -> None:
+    with limited(with_keys=True, max_open_jobs=2) as api, api.as_owner("anna") as anna:
+        assert {anna.post("/v1/jobs", files=SCAN).status_code for _ in range(2)} == {202}
+        with connect(api.settings.redis_url) as redis:
+            redis.flushall()
+            until = time.monotonic() + 60
+            while int(redis.scard("metseg:open:anna")) < 2 and time.monotonic() < until:
+                time.sleep(0.1)
+        refused(anna.post("/v1/jobs", files=SCAN), 429, "quota_exceeded")
+        end(api, api.jobs.ids()[0])
+        assert anna.post("/v1/jobs", files=SCAN).status_code == 202
 
 
 def test_while_redis_is_down_nobody_is_counted(limited: Limited, redis_server: RedisServer) -> None:

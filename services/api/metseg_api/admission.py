@@ -1,28 +1,41 @@
 """Whether one more request, and one more job, can be taken now.
 
 For everyone: how many jobs may wait, and how much room the store must keep. For each API key: how many requests a
-minute. For each owner: how many jobs under way. The counts are in Redis: a wiped one counts anew, and lets more
-through for a while.
+minute. For each owner: how many jobs under way. The counts are in Redis. In a wiped one requests are counted anew,
+and jobs again as soon as the reconciler has found them in the store, seconds later.
 """
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
+from uuid import uuid4
 
 from metseg.blobs import BlobStore
 from metseg.dispatch import Dispatcher, connect, redis_errors
 from metseg.errors import JobGoneError, JobNotFoundError, QueueUnavailableError
+from metseg.holders import OPEN_KEY
 from metseg.jobstore import JobStore
 from metseg.waiting_line import WaitingLine
 from metseg_api.errors import QueueFullError, QuotaError, RateLimitedError, StoreFullError
 from metseg_api.settings import ApiSettings
 
-RATE_KEY = "metseg:rate:{}:{}"
-OPEN_KEY = "metseg:open:{}"
+RATE_KEY = "metseg:rate:{}"
 WINDOW_S = 60
+"""How long a request counts."""
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
-OPEN_KEPT_S = 24 * 3600
+
+# A set of the requests that count, each under the microsecond of Redis' own clock at which it came.
+_RATE = """
+local told = redis.call('TIME')
+local now, window = told[1] * 1000000 + told[2], tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - window)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then
+    return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] + window - now
+end
+redis.call('ZADD', KEYS[1], now, ARGV[3])
+redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
+return 0
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class Limits:
     Attributes:
         queued: Attempts that may wait for a worker.
         free_bytes: Room that the store keeps when an upload has been taken.
-        requests_per_minute: Of one API key, in each minute of the clock.
+        requests_per_minute: Of one API key, in any 60 seconds.
         open_jobs: Jobs of one owner that have not ended.
     """
 
@@ -57,24 +70,24 @@ class Admission:
 
     def __init__(self, redis_url: str, limits: Limits) -> None:
         self._redis = connect(redis_url)
+        self._rate_script = self._redis.register_script(_RATE)
         self._limits = limits
 
     def check_rate(self, key_id: str) -> None:
-        """Count a request of a key; while Redis is down none is counted.
+        """Count a request of a key; while Redis is down none is counted, and neither is one that is refused.
 
         Raises:
-            RateLimitedError: It is one too many in this minute.
+            RateLimitedError: It is one too many in the last minute; told with the time until the first of these
+                is a minute ago.
         """
-        window, into_s = divmod(time.time(), WINDOW_S)
-        name = RATE_KEY.format(key_id, int(window))
+        most = self._limits.requests_per_minute
         with suppress(QueueUnavailableError):
-            with redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.incr(name)
-                pipeline.expire(name, 2 * WINDOW_S)
-                count = int(pipeline.execute()[0])
-            most = self._limits.requests_per_minute
-            if count > most:
-                raise RateLimitedError(f"This key may ask {most} times a minute.", WINDOW_S - into_s)
+            with redis_errors():
+                wait_us = self._rate_script(
+                    keys=[RATE_KEY.format(key_id)], args=[most, int(WINDOW_S * 1e6), uuid4().hex]
+                )
+            if wait_us:
+                raise RateLimitedError(f"This key may ask {most} times a minute.", int(wait_us) / 1e6)
 
     def check_queue(self, dispatcher: Dispatcher, line: WaitingLine) -> None:
         """Make sure that one more job may wait.
@@ -121,13 +134,6 @@ class Admission:
                 self._redis.srem(name, *ended)
         if len(counted) - len(ended) >= self._limits.open_jobs:
             raise QuotaError(f"{self._limits.open_jobs} jobs of this owner are under way.", SHORTEST_WAIT_S)
-
-    def note(self, owner: str, job_id: str) -> None:
-        """Count a job that was accepted; while Redis is down none is counted."""
-        name = OPEN_KEY.format(owner)
-        with suppress(QueueUnavailableError), redis_errors():
-            self._redis.sadd(name, job_id)
-            self._redis.expire(name, OPEN_KEPT_S)
 
     def close(self) -> None:
         """Close the connections."""

@@ -38,7 +38,7 @@ class KeyInFlightError(RetryLaterError):
 
 
 class RateLimitedError(RetryLaterError):
-    """The key asked too often in this minute."""
+    """The key asked too often in the last minute."""
 
     code = "rate_limited"
 

@@ -223,7 +223,8 @@ def _publish(backends: Backends, record: JobRecord, deeds: Deeds) -> Accepted:
         record = record.model_copy(update={"traceparent": span.traceparent})
         _enqueue(backends, record)
     if record.owner is not None:
-        backends.admission.note(record.owner, record.id)
+        with suppress(QueueUnavailableError):  # it is accepted, and counted when Redis is back
+            backends.holders.count_open(record.owner, record.id)
     return Accepted(record, is_replay=False)
 
 
