@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mask_pairs import make_mask_pair
 
-from metseg_trainer.metrics.detection import curve_point, list_parts, pooled_f1
+from metseg_trainer.metrics.detection import curve_point, list_parts
 from metseg_trainer.metrics.lesionwise import (
     METS_2023,
     METS_2024,
@@ -137,8 +137,6 @@ def test_counts_at_a_smallest_lesion_are_those_of_the_mask_without_the_smaller_p
     assert (none.found, none.false_lesions, none.dice) == (0, 0, 0)
     predicted[0, 20, 12] = False
     assert large.dice == pytest.approx(overlap(TWO, predicted).dice)
-    assert pooled_f1([large]) == pytest.approx(2 / 4)
-    assert pooled_f1([]) == 1
 
 
 def test_lesions_below_a_diameter_are_neither_missed_nor_what_touches_them_false() -> None:

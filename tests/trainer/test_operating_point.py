@@ -57,3 +57,14 @@ def test_pictures_and_volumes_of_one_set_each_have_their_smallest_lesion(
     chosen = choose_points({"both": [picture, try_points(seen(truth, probability))]})
     assert chosen.point.threshold in THRESHOLDS
     assert chosen.measured[0].scans == 1
+
+
+def test_screening_is_never_above_planning() -> None:
+    truth = np.zeros((60, 60, 20), np.uint16)
+    truth[ball(truth.shape, (15, 15, 10), 6)] = 1
+    probability = 0.5 * ball(truth.shape, (15, 15, 10), 6)
+    probability[ball(truth.shape, (15, 15, 10), 4)] = 0.95  # a higher threshold finds it too, but less of it
+    probability[ball(truth.shape, (45, 45, 10), 3)] = 0.5
+    screening, planning = choose_points({"scans": [try_points(seen(truth, probability))]}).measured
+    assert planning.false_lesions_per_scan == 1
+    assert screening == planning.model_copy(update={"name": "screening", "rule": screening.rule})

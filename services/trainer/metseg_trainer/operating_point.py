@@ -13,7 +13,7 @@ import numpy as np
 
 from metseg.card import MeasuredPoint
 from metseg_trainer.evaluation import OperatingPoint, SeenCase, parts_by_threshold, smallest_voxels
-from metseg_trainer.metrics.detection import CurvePoint, Detection, curve_point, pooled_f1
+from metseg_trainer.metrics.detection import CurvePoint, Detection, curve_point
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 SMALLEST_MM3 = (0.0, 15.0, 30.0, 60.0)
@@ -27,8 +27,8 @@ PointName = Literal["screening", "planning"]
 RULES: Mapping[PointName, str] = MappingProxyType(
     {
         "screening": f"Most lesions found with at most {MOST_FALSE_LESIONS:g} false lesions a scan.",
-        "planning": "Best sum over the data sets of the mean Dice and, for volumes, F1 over all lesions by the "
-        f"rule of BraTS-METS, with at most {MOST_FALSE_LESIONS:g} false lesions a scan.",
+        "planning": "Best sum over the data sets of the mean Dice, with at most "
+        f"{MOST_FALSE_LESIONS:g} false lesions a scan.",
     }
 )
 
@@ -73,9 +73,9 @@ def choose_points(sets: Mapping[str, Sequence[TriedCase]]) -> ChosenPoints:
     """Choose both points on validation cases.
 
     Planning (`RULES`) sets the smallest lesions; among equals the lower threshold and the smaller lesion win, and
-    where nothing keeps to the limit the best is taken all the same. Screening counts volumes, or pictures where
-    there are none; among equals the one with fewer false lesions wins, and where no threshold keeps to the limit
-    the one with the fewest.
+    where nothing keeps to the limit the best is taken all the same. Screening is never above planning, and counts
+    volumes, or pictures where there are none; among equals the one with fewer false lesions wins, and where no
+    threshold keeps to the limit the one with the fewest.
     """
     point = _choose_planning(list(sets.values()))
     scans = {name: _of_kind(cases, is_picture=False) for name, cases in sets.items()}
@@ -85,11 +85,12 @@ def choose_points(sets: Mapping[str, Sequence[TriedCase]]) -> ChosenPoints:
     pooled = [case for cases in scans.values() for case in cases]
     measured_on = f"validation cases: {', '.join(scans)}"
     curve = [curve_point(threshold, _detections(pooled, threshold, point)) for threshold in THRESHOLDS]
-    within = [one for one in curve if one.false_lesions <= MOST_FALSE_LESIONS]
+    below = [one for one in curve if one.threshold <= point.threshold]
+    within = [one for one in below if one.false_lesions <= MOST_FALSE_LESIONS]
     if within:
         screening = max(within, key=lambda one: (one.sensitivity or 0.0, -one.false_lesions, one.threshold))
     else:
-        screening = min(curve, key=lambda one: one.false_lesions)
+        screening = min(below, key=lambda one: one.false_lesions)
     planning = next(one for one in curve if one.threshold == point.threshold)
     return ChosenPoints(
         point,
@@ -140,9 +141,7 @@ def _best_smallest(
 
 
 def _worth(cases: Sequence[TriedCase], threshold: float, smallest: float) -> float:
-    detections = [case.counts[threshold, smallest] for case in cases]
-    dice = float(np.mean([detection.dice for detection in detections]))
-    return dice if cases[0].is_picture else dice + pooled_f1(detections)
+    return float(np.mean([case.counts[threshold, smallest].dice for case in cases]))
 
 
 def _detections(cases: Sequence[TriedCase], threshold: float, point: OperatingPoint) -> list[Detection]:

@@ -99,11 +99,3 @@ def curve_point(threshold: float, detections: Sequence[Detection]) -> CurvePoint
     found = sum(detection.found for detection in detections)
     false = sum(detection.false_lesions for detection in detections)
     return CurvePoint(threshold, found / lesions if lesions else None, false / len(detections))
-
-
-def pooled_f1(detections: Sequence[Detection]) -> float:
-    """Return F1 over the lesions of all cases; 1 where there are neither lesions nor false ones."""
-    lesions = sum(detection.lesions for detection in detections)
-    found = sum(detection.found for detection in detections)
-    false = sum(detection.false_lesions for detection in detections)
-    return 2 * found / (found + false + lesions) if found + false + lesions else 1.0
