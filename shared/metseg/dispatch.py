@@ -22,7 +22,9 @@ from metseg.jobs import JobState, Priority, Progress
 from metseg.queue_entry import FUNCTION, AllowListJob
 
 QUEUE_NAMES: Final = {Priority.URGENT: "metseg-urgent", Priority.ROUTINE: "metseg"}
-"""In the order in which workers look into them."""
+"""In the order in which workers look into them, but for the picks that are routine's."""
+ROUTINE_EVERY: Final = 5
+"""In every so many picks of a worker what is routine goes first, so that urgent jobs never starve it."""
 TOTALS_KEY: Final = "metseg:totals"
 """Counts since Redis began: `ended:<state>:<code>`, and `seconds:<stage>` with `times:<stage>`."""
 PROGRESS_KEY: Final = "metseg:progress:{}"

@@ -85,7 +85,7 @@ class Stage(StrEnum):
 
 
 class Priority(StrEnum):
-    """The lanes of the queue: what is urgent goes before all that is routine, and each lane in its order."""
+    """The lanes of the queue, each in its order; urgent goes first, but for every fifth pick of a worker."""
 
     URGENT = "urgent"
     ROUTINE = "routine"

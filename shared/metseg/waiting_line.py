@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from metseg.dispatch import QUEUE_NAMES, connect, open_queue, redis_errors
+from metseg.dispatch import QUEUE_NAMES, ROUTINE_EVERY, connect, open_queue, redis_errors
 from metseg.jobs import Priority
 
 WORKERS_KEY: Final = "rq:workers:{}"
@@ -46,14 +46,17 @@ class WaitingLine:
     def position(self, job_id: str, attempt: int, priority: Priority = Priority.ROUTINE) -> int | None:
         """The place of an attempt in the line, 1 being the next; None where it does not wait.
 
-        What is routine stands behind all that is urgent.
+        What is routine stands behind what is urgent, but for the picks that are its own.
         """
         with redis_errors():
             ahead = self._lanes[priority].get_job_position(f"{job_id}-{attempt}")
             if ahead is None:
                 return None
-            urgent = 0 if priority is Priority.URGENT else int(self._lanes[Priority.URGENT].count)
-        return urgent + ahead + 1
+            if priority is Priority.URGENT:
+                others = min(int(self._lanes[Priority.ROUTINE].count), ahead // (ROUTINE_EVERY - 1))
+            else:
+                others = min(int(self._lanes[Priority.URGENT].count), (ROUTINE_EVERY - 1) * (ahead + 1))
+        return others + ahead + 1
 
     def pace(self) -> Pace:
         """How fast the line moves, at most some seconds ago."""

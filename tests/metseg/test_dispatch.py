@@ -25,6 +25,7 @@ from metseg.errors import JobTimeoutError, QueueUnavailableError, SettingsError
 from metseg.jobs import Priority, Progress, Stage, new_job_id
 from metseg.queue_entry import FUNCTION
 from metseg.rq_worker import MetsegWorker, make_worker
+from metseg.waiting_line import WaitingLine
 
 
 @pytest.fixture
@@ -151,6 +152,22 @@ def test_what_is_urgent_is_taken_before_what_waits_longer(dispatcher, redis_url)
     assert dispatcher.waiting() == {routine, first, second}
     assert [line.split()[0] for line in one_round(redis_url)] == [first, second, routine]
     assert dispatcher.queue_length() == 0
+
+
+@pytest.mark.usefixtures("dying_job")
+def test_every_fifth_pick_is_routines_so_that_it_is_never_starved(dispatcher, redis_url):
+    routine = [new_job_id() for _ in range(2)]
+    urgent = [new_job_id() for _ in range(7)]
+    for job_id in routine:
+        dispatcher.enqueue(job_id, 1, timeout_s=5)
+    for job_id in urgent:
+        dispatcher.enqueue(job_id, 1, timeout_s=5, priority=Priority.URGENT)
+    with closing(WaitingLine(redis_url)) as line:
+        told = [line.position(one, 1) for one in routine]
+        told += [line.position(one, 1, Priority.URGENT) for one in urgent]
+    taken = [line.split()[0] for line in one_round(redis_url)]
+    assert taken == [*urgent[:4], routine[0], *urgent[4:], routine[1]]
+    assert told == [taken.index(one) + 1 for one in routine + urgent]
 
 
 def test_the_alarm_of_rq_is_a_job_timeout():
