@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,6 +13,7 @@ from openapi_document import own_document
 from redis_fixture import RedisServer
 from webhook_receiver import Receiver, wait_until
 
+from metseg.blobs import open_blob_store
 from metseg.jobs import Failure, Final, JobState
 from metseg_api.__main__ import main
 from metseg_api.webhooks import deliveries, postman
@@ -122,6 +125,17 @@ def test_an_end_without_result_is_told_by_its_code(
     assert call.told["type"] == f"job.{state.value}"
     assert call.told["data"]["code"] == (failure.code if failure else None)
     assert CANARY not in str(call)
+
+
+def test_no_secret_is_lost_when_several_are_made_at_once(tmp_path: Path) -> None:
+    book = SecretBook(open_blob_store(str(tmp_path)))
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: book.rotate("anna").shown, range(8)))
+    assert sorted(one.shown for one in book.signing("anna")) == sorted(made)
+    assert book.signing("berta") == []
+    last = book.rotate("anna", timedelta(0)).shown
+    assert [one.shown for one in book.signing("anna")] == [last]
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 1, "what has ended is erased"
 
 
 def test_a_message_is_what_the_api_says_of_it(hooked: ApiService, receiver: Receiver, secret: str) -> None:

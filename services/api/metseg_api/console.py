@@ -104,10 +104,10 @@ def _rotate_secret(settings: ApiSettings, given: argparse.Namespace) -> None:
 
 
 def _list_secrets(settings: ApiSettings, _given: argparse.Namespace) -> None:
-    for one in SecretBook(open_blob_store(settings.store)).owners():
-        for secret in one.secrets:
-            until = f"signs until {secret.until:%Y-%m-%d %H:%M}" if secret.until else "signs"
-            sys.stdout.write(f"{one.owner or '-':24}  made {secret.created_at:%Y-%m-%d %H:%M}  {until}\n")
+    for kept in SecretBook(open_blob_store(settings.store)).all_signing():
+        made = f"made {kept.secret.created_at:%Y-%m-%d %H:%M}"
+        until = f"signs until {kept.until:%Y-%m-%d %H:%M}" if kept.until else "signs"
+        sys.stdout.write(f"{kept.secret.owner or '-':24}  {made}  {until}\n")
 
 
 def _tell_owner(settings: ApiSettings, given: argparse.Namespace) -> None:
