@@ -15,6 +15,7 @@ sentence for people: what was expected and what came. A message never holds a fi
     │   ├─ GeometryError           input_geometry
     │   ├─ CompressionError        input_compression
     │   ├─ NotMrError              input_not_mr
+    │   ├─ WrongBodyPartError      input_body_part
     │   └─ SeriesError             series_unusable (and below it those of `metseg.series_errors`)
     ├─ RequestError                request_invalid
     │   └─ UnknownModelError       model_unknown
@@ -111,6 +112,12 @@ class NotMrError(InputError):
     """The image is none of a magnetic resonance scanner."""
 
     code = "input_not_mr"
+
+
+class WrongBodyPartError(InputError):
+    """The images do not show a head."""
+
+    code = "input_body_part"
 
 
 class SeriesError(InputError):

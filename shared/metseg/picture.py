@@ -13,13 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from metseg.errors import DamagedInputError, InputTooLargeError, InputTooSmallError, UnsupportedInputError
+from metseg.errors import (
+    DamagedInputError,
+    InputTooLargeError,
+    InputTooSmallError,
+    NotMrError,
+    UnsupportedInputError,
+)
 from metseg.limits import ReadLimits
 from metseg.volume import Volume
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 GREY_MODES = ("L", "I;16", "I;16L", "I;16B", "I;16N")
 EXIF_ORIENTATION = 0x0112
+COLOURED = 40
+"""How far (of 255) the channels of a pixel lie apart where it is coloured."""
+MOST_COLOURED = 0.1
+"""Share of coloured pixels above which a picture is no grey image. MR slices saved as colour JPEG have none,
+photographs a quarter and more (`benchmarks/gatekeeper.py`); between them there is room for marks and rulers."""
 
 
 def is_picture(start: bytes) -> bool:
@@ -40,6 +51,7 @@ def read_picture(path: Path, limits: ReadLimits, spacing_mm: tuple[float, float]
 
     Raises:
         DamagedInputError: the file breaks off or is no picture after all.
+        NotMrError: it is in colour.
         UnsupportedInputError: animated or many pages, palette, CMYK, 32-bit, transparent, or rotated by EXIF.
         InputTooLargeError, InputTooSmallError: outside of the limits.
     """
@@ -85,6 +97,13 @@ def _check(image: Image.Image, limits: ReadLimits) -> None:
         raise UnsupportedInputError("expected an upright picture, but its EXIF data asks for a rotation")
 
 
+def _check_colours(image: Image.Image) -> None:
+    pixels = np.asarray(image)
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    if (spread > COLOURED).mean() > MOST_COLOURED:
+        raise NotMrError("expected a grey slice of an MR scan, got a picture in colour, such as a photograph")
+
+
 def _grey(image: Image.Image) -> NDArray[Any]:
     """Rows × columns, uint8 or uint16."""
     if image.mode in ("RGBA", "LA"):
@@ -92,6 +111,7 @@ def _grey(image: Image.Image) -> NDArray[Any]:
             raise UnsupportedInputError("expected an opaque picture, but parts of it are transparent")
         image = image.convert(image.mode[:-1])
     if image.mode == "RGB":
+        _check_colours(image)
         image = image.convert("L")
     if image.mode not in GREY_MODES:
         raise UnsupportedInputError(f"expected grey or RGB pixels of 8 or 16 bits, got mode {image.mode}")

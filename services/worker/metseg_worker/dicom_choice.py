@@ -49,16 +49,20 @@ class Series:
     @property
     def is_t1(self) -> bool:
         """Whether it is T1-weighted, by contrast or by words; where no word tells, by its times."""
-        words = self._words("AcquisitionContrast", "SeriesDescription", "ProtocolName", "SequenceName")
-        if OTHER_WORDS.search(words) or "localizer" in self._words("ImageType"):
+        if self.is_other_contrast or "localizer" in self.text("ImageType"):
             return False
-        return bool(T1_WORDS.search(words)) or self._has_t1_times
+        return bool(T1_WORDS.search(self._contrast_words)) or self._has_t1_times
+
+    @property
+    def is_other_contrast(self) -> bool:
+        """Whether words tell of something else than an image of T1 weighting."""
+        return bool(OTHER_WORDS.search(self._contrast_words))
 
     @property
     def has_agent(self) -> bool | None:
         """Whether a contrast agent was given; None where the header does not tell."""
-        agent = self._words("ContrastBolusAgent").strip()
-        words = self._words("SeriesDescription", "ProtocolName")
+        agent = self.text("ContrastBolusAgent").strip()
+        words = self.text("SeriesDescription", "ProtocolName")
         if NO_AGENT_WORDS.search(agent) or NO_AGENT_WORDS.search(words):
             return False
         return True if agent or AGENT_WORDS.search(words) else None
@@ -79,7 +83,12 @@ class Series:
         is_inverted = "InversionTime" in self.files[0].numbers  # MPRAGE: its repetition is that of the inversion
         return echo_ms <= LONGEST_T1_ECHO_MS and (repetition_ms <= LONGEST_T1_REPETITION_MS or is_inverted)
 
-    def _words(self, *names: str) -> str:
+    @property
+    def _contrast_words(self) -> str:
+        return self.text("AcquisitionContrast", "SeriesDescription", "ProtocolName", "SequenceName")
+
+    def text(self, *names: str) -> str:
+        """Texts of its first image, in lower case; to be searched for known words, and never to be shown."""
         return " ".join(self.files[0].texts[name] for name in names).replace("_", " ")
 
 

@@ -13,6 +13,7 @@ from metseg_worker.dicom_choice import choose_series
 from metseg_worker.dicom_grid import affine_of, ordered
 from metseg_worker.dicom_headers import ImageFile, OtherFile, read_header
 from metseg_worker.dicom_pixels import decode
+from metseg_worker.gatekeeper import check_series
 
 
 def read_dicom(paths: Sequence[Path], series_uid: str | None, limits: ReadLimits) -> Scan:
@@ -31,6 +32,7 @@ def read_dicom(paths: Sequence[Path], series_uid: str | None, limits: ReadLimits
     if not files:
         raise _no_images([header for header in headers if isinstance(header, OtherFile)])
     series, warnings = choose_series(files, series_uid)
+    warnings += check_series(series)
     size = _shared_size(series.files)
     _check_extent(size, series.slices, limits)
     planes = ordered([plane for file in series.files for plane in file.planes])
