@@ -14,6 +14,8 @@ from metseg_worker.dicom_headers import ImageFile
 
 FEWEST_SLICES: Final = 3
 """A series of fewer slices is a localizer or a screenshot where there is a longer one."""
+MOST_LISTED: Final = 20
+"""More series than these are only counted in a refusal."""
 LONGEST_T1_ECHO_MS: Final = 15.0
 LONGEST_T1_REPETITION_MS: Final = 1000.0
 """T1 weighting needs a short echo and a short repetition; T2 and FLAIR echo at 80 ms and more."""
@@ -130,6 +132,3 @@ def _listed(series: Sequence[Series]) -> str:
     shown = sorted(series, key=lambda one: one.files[0].series_number or 0)[:MOST_LISTED]
     more = f" and {len(series) - len(shown)} more" if len(series) > len(shown) else ""
     return f"{len(series)} series: {', '.join(one.named for one in shown)}{more}"
-
-
-MOST_LISTED: Final = 20
