@@ -76,8 +76,11 @@ class BlobStore(Protocol):
     def delete(self, prefix: str) -> None:
         """Erase the blob of that key and all below it; what is not there is no error."""
 
-    def sweep(self, prefix: str) -> None:
-        """Remove what writers that died left half-written below a prefix; nobody may be writing there."""
+    def sweep(self, prefix: str, *, older_than_s: float = 0) -> None:
+        """Remove what writers that died left half-written below a prefix.
+
+        Nobody may be writing there what was begun so long ago.
+        """
 
     def free_bytes(self) -> int | None:
         """Room that is left; None where nobody can tell."""

@@ -66,11 +66,15 @@ class JobStore:
                 bound = self.blobs.get(key).decode()
             except BlobNotFoundError:
                 continue  # erased at this very moment
-            names = self.blobs.names(_folder(bound))
-            if names and TOMBSTONE not in names:
+            if self._is_there(bound):
                 return bound
             self.blobs.delete(key)
         return job_id
+
+    def stray_keys(self) -> set[str]:
+        """Senders' keys that stand for no job: whoever bound or freed them died on the way."""
+        found = (f"keys/{name}" for name in self.blobs.names("keys"))
+        return {key for key in found if not self._is_there(self._bound(key))}
 
     def load(self, job_id: str) -> JobRecord:
         """What was asked.
@@ -236,6 +240,16 @@ class JobStore:
             return schema.model_validate_json(self.blobs.get(key))
         except ValidationError as exc:
             raise StoreError(f"the store holds no {schema.__name__} where it should: a record is damaged") from exc
+
+    def _bound(self, key: str) -> str:
+        with suppress(BlobNotFoundError):  # freed at this moment
+            return self.blobs.get(key).decode(errors="replace")
+        return ""
+
+    def _is_there(self, job_id: str) -> bool:
+        """Whether there is a job of that id, or its upload is on the way, and it was not deleted."""
+        names = self.blobs.names(_folder(job_id)) if is_job_id(job_id) else []
+        return bool(names) and TOMBSTONE not in names
 
     def _is_whole(self, job_id: str) -> bool:
         names = self.blobs.names(_folder(job_id))

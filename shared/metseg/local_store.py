@@ -6,6 +6,7 @@ another) and its folder synced, so a reader sees all of it or nothing.
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,11 +100,14 @@ class LocalStore:
                 path.unlink()
             _sync_folder(path.parent)
 
-    def sweep(self, prefix: str) -> None:
-        """Remove what writers that died left half-written below a prefix; nobody may be writing there."""
+    def sweep(self, prefix: str, *, older_than_s: float = 0) -> None:
+        """Remove what writers that died left half-written below a prefix; see `BlobStore.sweep`."""
+        latest = time.time() - older_than_s
         with _translated("erase"):
             for path in self._path(prefix).rglob(f".*{UNFINISHED}"):
-                path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # it was finished at this moment
+                    if not older_than_s or path.stat().st_mtime < latest:
+                        path.unlink()
 
     def free_bytes(self) -> int | None:
         """Room that is left on the folder's file system."""

@@ -102,7 +102,7 @@ class ObjectStore:
             except NotFoundError:
                 return
 
-    def sweep(self, prefix: str) -> None:
+    def sweep(self, prefix: str, *, older_than_s: float = 0) -> None:
         """Nothing to do: an object store shows no half-written blobs, and drops begun uploads by its own rules."""
 
     def free_bytes(self) -> int | None:

@@ -23,6 +23,10 @@ LOOK_EVERY_S: Final = 1.0
 UNHELD_S: Final = 8.0
 """A job that nobody has at every look for so long is settled. With `BEAT_LASTS_S` before that, in which a new
 leader is found where the old one died too, a dead worker is noticed within 30 s."""
+SWEEP_EVERY_S: Final = 3600.0
+"""How often a leader sweeps what belongs to no job; what is younger than that may still be wanted."""
+SHARED: Final = ("keys", "audit")
+"""The folders of the store that belong to no single job."""
 DAMAGED_S: Final = 300.0
 """How long a job is let be that the store cannot make sense of."""
 
@@ -35,6 +39,8 @@ class Reconciler:
         self._store, self._dispatcher, self._holders = store, dispatcher, holders
         self._recovery = Recovery(store, dispatcher, holders, timeout_s=timeout_s)
         self._unheld_since: dict[str, float] = {}
+        self._strays: set[str] = set()
+        self._swept_at = float("-inf")
 
     def run(self, wait: Callable[[float], bool]) -> None:
         """Look again and again; `wait` is given the seconds to the next look and answers whether to stop."""
@@ -66,10 +72,22 @@ class Reconciler:
         if self._holders.begin_scan():
             found = {job_id for job_id in self._store.blobs.names("jobs") if is_job_id(job_id)}
             self._each(sorted(found - self._holders.known()), self._recovery.take_in)
+        if time.monotonic() - self._swept_at >= SWEEP_EVERY_S:
+            self._swept_at = time.monotonic()
+            self._sweep()
         for job_id, attempt, code in self._holders.lost():
             self._each([job_id], partial(self._lose, attempt, code))
         self._each(self._long_unheld(), self._recovery.settle)
         self._each(self._holders.due(), self._recovery.expire)
+
+    def _sweep(self) -> None:
+        """Remove half-written files of long ago, and keys that stood for no job at the last sweep either."""
+        for folder in SHARED:
+            self._store.blobs.sweep(folder, older_than_s=SWEEP_EVERY_S)
+        strays = self._store.stray_keys()
+        for key in strays & self._strays:
+            self._store.blobs.delete(key)
+        self._strays = strays
 
     def _lose(self, attempt: int, code: str, job_id: str) -> None:
         self._recovery.lose(job_id, attempt, code)

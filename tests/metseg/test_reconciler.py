@@ -1,5 +1,7 @@
 """Jobs that nobody has wait again, or end: whatever died, and whatever Redis lost."""
 
+import os
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -175,3 +177,28 @@ def test_what_others_write_into_redis_does_not_stop_it(keep: Keep) -> None:
     keep.redis.hset("metseg:lost", mapping={"x-1": "y", f"{job_id}-x": "y", f"{job_id}--1": "y", b"\xff": b"\xff"})
     keep.look_until(keep.waiting)
     assert keep.waiting() == [f"{job_id}-1"]
+
+
+def test_what_belongs_to_no_job_is_swept_when_it_is_old(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metseg.reconciler.SWEEP_EVERY_S", 0.5)
+    store = keep.folder
+    erased, held = keep.accept(enqueue=False), keep.accept()
+    for name, job_id in (("a" * 64, erased), ("b" * 64, held), ("c" * 64, "no id")):
+        keep.store.blobs.put(f"keys/{name}", job_id.encode())
+    keep.store.erase(erased)
+    keep.store.blobs.put("audit/000000000/000000000001.json", b"{}")
+    for folder in ("keys", "audit/000000000"):
+        for name, age_s in ((".old.part", 60), (".new.part", -60)):
+            path = store / folder / name
+            path.touch()
+            os.utime(path, (time.time() - age_s, time.time() - age_s))
+    keep.look_until(lambda: not (store / "keys" / ("a" * 64)).exists())
+    left = sorted(
+        str(path.relative_to(store)) for path in store.rglob("*") if path.is_file() and "jobs" not in path.parts
+    )
+    assert left == [
+        "audit/000000000/.new.part",
+        "audit/000000000/000000000001.json",
+        "keys/.new.part",
+        f"keys/{'b' * 64}",
+    ]
