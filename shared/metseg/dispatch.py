@@ -18,7 +18,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from metseg import errors
-from metseg.jobs import JobState, Priority, Progress
+from metseg.jobs import JobState, ModelRef, Priority, Progress
 from metseg.queue_entry import FUNCTION, AllowListJob
 
 QUEUE_NAMES: Final = {Priority.URGENT: "metseg-urgent", Priority.ROUTINE: "metseg"}
@@ -138,8 +138,24 @@ class Dispatcher:
                 pipeline.hincrby(TOTALS_KEY, f"times:{stage}", 1)
             pipeline.execute()
 
+    def count_agreement(self, canary: ModelRef, stable: int, dice: float, *, same_count: bool) -> None:
+        """Count that a canary was compared with the stable version of its model on one scan.
+
+        Args:
+            canary: Its model and version.
+            stable: The version it was compared with.
+            dice: Overlap of the two masks, 0 to 1.
+            same_count: Whether both found as many lesions.
+        """
+        pair = f"{canary.name}:{canary.version}:{stable}"
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hincrbyfloat(TOTALS_KEY, f"dice:{pair}", dice)
+            pipeline.hincrby(TOTALS_KEY, f"compared:{pair}", 1)
+            pipeline.hincrby(TOTALS_KEY, f"same_count:{pair}", int(same_count))
+            pipeline.execute()
+
     def totals(self) -> dict[str, float]:
-        """What `count_end` has counted, by the names of `TOTALS_KEY`."""
+        """What `count_end` and `count_agreement` have counted, by the names of `TOTALS_KEY`."""
         with redis_errors():
             counted = self._redis.hgetall(TOTALS_KEY)
         return {name.decode(): float(value) for name, value in counted.items() if isinstance(name, bytes)}

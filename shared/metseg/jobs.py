@@ -128,6 +128,7 @@ class JobRecord(Schema):
     Attributes:
         owner: Who sent it; None where the API knows no keys.
         key_sha256: Digest of the sender's Idempotency-Key, if one came.
+        compared_with: What the model is compared with once the job has ended, on the same scan; None for nothing.
         kept_s: How long the result is kept after the job's end; a job that does not end expires so long after its
             creation.
         traceparent: The span of its queueing (W3C Trace Context), below which its attempts are traced.
@@ -140,6 +141,7 @@ class JobRecord(Schema):
     key_sha256: str | None = None
     request: JobRequest
     model: ModelRef
+    compared_with: ModelRef | None = None
     inputs: list[InputFile]
     kept_s: float = Field(default=KEPT_S, gt=0, le=MOST_KEPT_S)
     traceparent: str | None = Field(default=None, pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")

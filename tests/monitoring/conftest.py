@@ -6,7 +6,7 @@ import pytest
 from api_service import StatusServer, api_settings, serving
 from redis_fixture import RedisServer
 
-from metseg.jobs import JobState
+from metseg.jobs import JobState, ModelRef
 
 
 @pytest.fixture(scope="module")
@@ -19,5 +19,6 @@ def api_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with serving(settings) as api:
             api.http.get("/v1/models")
             api.dispatcher.count_end(JobState.FAILED, "worker_lost", {"read": 1.0, "total": 2.0})
+            api.dispatcher.count_agreement(ModelRef(name="m", version=2, digest=""), 1, 0.9, same_count=True)
             yield api.http.get("/metrics").text
     status_server.stop()

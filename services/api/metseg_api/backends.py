@@ -141,7 +141,8 @@ class Backends:
     @property
     def choice(self) -> ModelChoice:
         """Says which version of a model a job gets."""
-        return ModelChoice(self.settings.models, self.serving, self.settings.canary_share)
+        settings = self.settings
+        return ModelChoice(settings.models, self.serving, settings.canary_share, settings.canary_compared)
 
 
 def _from_request(request: Request) -> Backends:

@@ -76,6 +76,15 @@ def _queue_lines(backends: Backends) -> list[str]:
             *_metric("metseg_stage_seconds", "summary", "Time in each stage of a job.", ()),
             *_samples("metseg_stage_seconds_sum", _stages(totals, "seconds")),
             *_samples("metseg_stage_seconds_count", _stages(totals, "times")),
+            *_metric("metseg_canary_dice", "summary", "Overlap of canary and stable version on a scan.", ()),
+            *_samples("metseg_canary_dice_sum", _pairs(totals, "dice")),
+            *_samples("metseg_canary_dice_count", _pairs(totals, "compared")),
+            *_metric(
+                "metseg_canary_same_count_total",
+                "counter",
+                "Scans on which they found as many lesions.",
+                _pairs(totals, "same_count"),
+            ),
         ]
     return []
 
@@ -96,6 +105,11 @@ def _ended(totals: Mapping[str, float]) -> list[Sample]:
 def _stages(totals: Mapping[str, float], kind: str) -> list[Sample]:
     named = [(name.partition(":"), value) for name, value in sorted(totals.items())]
     return [({"stage": parts[2]}, value) for parts, value in named if parts[0] == kind]
+
+
+def _pairs(totals: Mapping[str, float], kind: str) -> list[Sample]:
+    split = [(name.split(":"), value) for name, value in sorted(totals.items()) if name.startswith(f"{kind}:")]
+    return [({"model": parts[1], "canary": parts[2], "stable": parts[3]}, value) for parts, value in split]
 
 
 def _plain(value: float | None) -> list[Sample]:

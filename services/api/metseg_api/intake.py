@@ -19,7 +19,7 @@ from metseg.errors import (
     StoreError,
 )
 from metseg.holders import UPLOAD
-from metseg.jobs import JobRecord, JobRequest, ModelRef, new_job_id
+from metseg.jobs import JobRecord, JobRequest, new_job_id
 from metseg.tracing import Side
 from metseg_api.audit import Action
 from metseg_api.backends import Backends
@@ -27,6 +27,7 @@ from metseg_api.callers import Deeds
 from metseg_api.errors import FileMissingError, KeyInFlightError
 from metseg_api.form import PartBegin, PartData, announced_bytes, boundary_of, check_length, form_events
 from metseg_api.idempotency import check_same, key_digest
+from metseg_api.rollout.choice import Chosen
 from metseg_api.upload import Uploads
 
 FILE_PART = "file"
@@ -128,7 +129,7 @@ async def _stored(
 ) -> JobRecord:
     """The record of a job whose input is in the store; nobody else knows of the job yet."""
     form = JobForm()
-    models: dict[str, ModelRef] = {}
+    models: dict[str, Chosen] = {}
 
     async def check(name: str) -> None:
         """Ask others about a field that is complete."""
@@ -149,7 +150,8 @@ async def _stored(
         created_at=datetime.now(UTC),
         owner=owner,
         request=form.request,
-        model=models[form.model],
+        model=models[form.model].model,
+        compared_with=models[form.model].compared_with,
         inputs=uploads.files,
         kept_s=backends.settings.kept_s,
     )

@@ -26,6 +26,7 @@ class ApiSettings(OidcSettings, TraceSettings):
     models: Path = Path("models")
     keys: Path = Path("keys.json")
     canary_share: float = Field(default=0.0, ge=0, le=1)
+    canary_compared: float = Field(default=1.0, ge=0, le=1)
     max_upload_bytes: int = Field(default=1 << 30, ge=1)
     max_queued: int = Field(default=1000, ge=1)
     min_free_bytes: int = Field(default=1 << 29, ge=0)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from metseg.card import ModelCard
 from metseg.errors import CardError, StoreError
-from metseg.jobs import JobRecord, Stage
+from metseg.jobs import JobRecord, ModelRef, Stage
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
-from metseg.segment import OnProgress, segment
+from metseg.scan import Scan
+from metseg.segment import OnProgress, Segmentation, segment
 from metseg.serving import ServingClient
 from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PDF_TYPE, PNG_TYPE, write_images, write_table
 from metseg_worker.asking import predictor
@@ -35,7 +36,13 @@ class Means:
 
 
 def make_files(
-    means: Means, record: JobRecord, folder: Path, *, check: Callable[[], None], on_progress: OnProgress
+    means: Means,
+    record: JobRecord,
+    folder: Path,
+    *,
+    check: Callable[[], None],
+    on_progress: OnProgress,
+    on_found: Callable[[Scan, Segmentation], None] | None = None,
 ) -> list[tuple[Path, str]]:
     """Segment the job's input and write every artefact.
 
@@ -45,6 +52,7 @@ def make_files(
         folder: Empty; takes the input, the hand-over and the results.
         check: Called often; what it raises ends the work.
         on_progress: As for `segment`, and told of the reading before.
+        on_found: Told what was found in which scan; None tells nobody.
 
     Returns:
         The artefacts with their media types.
@@ -53,7 +61,7 @@ def make_files(
         MetsegError: the narrowest class that fits.
     """
     on_progress(Stage.READ, 0, 0)
-    card = _card(means.models, record)
+    card = card_of(means.models, record.model)
     source, handover, results = (folder / name for name in ("input", "handover", "results"))
     for made in (source, handover, results):
         made.mkdir()
@@ -62,6 +70,8 @@ def make_files(
     scan = read_in_child(source, handover, asked, check=check)
     predict = predictor(means.serving, record.model, check)
     found = segment(scan, card, predict, threshold=record.request.threshold, on_progress=on_progress)
+    if on_found is not None:
+        on_found(scan, found)
     report = build_report(record, card, scan, found, device=means.device)
     files = write_images(scan, found, results, note=note_of(report))
     draw_overlay(scan, found, report, results / "overlay.png")
@@ -73,9 +83,15 @@ def make_files(
     return [*files, (results / "report.json", JSON_TYPE), (results / "report.pdf", PDF_TYPE)]
 
 
-def _card(models: ModelLibrary, record: JobRecord) -> ModelCard:
-    card = models.card(record.model.name, record.model.version)
-    if card.digest != record.model.digest:
+def card_of(models: ModelLibrary, model: ModelRef) -> ModelCard:
+    """The card of the very version that a job was accepted for.
+
+    Raises:
+        UnknownModelError: it is not here any more.
+        CardError: it is damaged, or of another model by now.
+    """
+    card = models.card(model.name, model.version)
+    if card.digest != model.digest:
         raise CardError(f"Version {card.version} of model {card.name} is not the one this job was accepted for.")
     return card
 

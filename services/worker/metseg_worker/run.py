@@ -33,6 +33,7 @@ from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
 from metseg.serving import ServingClient
 from metseg.tracing import OFF, Side, Span, Tracer, open_tracer
+from metseg_worker.agreement import Agreement
 from metseg_worker.making import Means, make_files
 from metseg_worker.scratch import scratch
 from metseg_worker.settings import WorkerSettings
@@ -130,8 +131,9 @@ def _claimed(store: JobStore, job_id: str, attempt: int) -> JobRecord | None:
 def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: Watch, span: Span) -> None:
     extra = {"job_id": record.id, "attempt": attempt}
     logger.info("attempt starts", extra=extra)
+    agreement = Agreement(around.means, record)
     try:
-        final = _attempted(around, record, attempt, watch)
+        final = _attempted(around, record, attempt, watch, agreement)
         published = final is not None and around.store.publish(final, attempt)
     except _Terminated:
         _give_back(around, record, attempt)
@@ -148,6 +150,8 @@ def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: 
         span.end(code)
     with suppress(QueueUnavailableError):  # a job that is not counted has ended all the same
         around.dispatcher.count_end(final.state, code, timings_s)
+    with suppress(_Terminated):  # the job has ended, so there is nothing to give back
+        agreement.measure(around.dispatcher, watch.check)
 
 
 def _give_back(around: Surroundings, record: JobRecord, attempt: int) -> None:
@@ -163,12 +167,17 @@ def _give_back(around: Surroundings, record: JobRecord, attempt: int) -> None:
     logger.info("worker was told to stop, job given back", extra={"job_id": job_id, "attempt": attempt})
 
 
-def _attempted(around: Surroundings, record: JobRecord, attempt: int, watch: Watch) -> Final | None:
+def _attempted(
+    around: Surroundings, record: JobRecord, attempt: int, watch: Watch, agreement: Agreement
+) -> Final | None:
     """How the attempt ended; None if the job was deleted under it or given to another."""
     state, failure, artefacts = JobState.FAILED, None, list[Artefact]()
     try:
         with scratch(record.id, attempt) as folder, staged(around.tracer, watch.on_progress) as on_progress:
-            files = make_files(around.means, record, folder, check=watch.check, on_progress=on_progress)
+            means, check = around.means, watch.check
+            files = make_files(
+                means, record, folder, check=check, on_progress=on_progress, on_found=agreement.keep
+            )
             around.store.load(record.id)
             artefacts = [around.store.put_artefact(record.id, attempt, *file) for file in files]
             watch.check(look=True)  # the last moment at which a cancel can be kept to

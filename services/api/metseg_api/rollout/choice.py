@@ -16,6 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The version a job gets, and the stable one that it is compared with if that is the canary."""
+
+    model: ModelRef
+    compared_with: ModelRef | None = None
+
+
+@dataclass(frozen=True)
 class ModelChoice:
     """Chooses among the versions that have a card here and are AVAILABLE in TF Serving.
 
@@ -23,13 +31,15 @@ class ModelChoice:
         folder: The folder of the models.
         serving: The connection to TF Serving.
         canary_share: How much of the jobs the canary gets, 0 to 1.
+        compared_share: How much of these are compared with the stable version, 0 to 1.
     """
 
     folder: Path
     serving: ServingClient
     canary_share: float
+    compared_share: float
 
-    def choose(self, name: str, job_id: str | None = None) -> ModelRef:
+    def choose(self, name: str, job_id: str | None = None) -> Chosen:
         """The version for a job; without a job the one that most jobs get.
 
         The same job always falls to the same side of the share. A canary that cannot answer gets no job.
@@ -49,10 +59,10 @@ class ModelChoice:
         canary = None if labels is None else labels.canary
         if canary is not None and job_id is not None and is_in_share(job_id, self.canary_share):
             if canary in usable:
-                version = canary
-            else:
-                logger.warning("the canary cannot answer", extra={"model": name, "version": canary})
-        return ModelRef(name=name, version=version, digest=library.card(name, version).digest)
+                is_compared = is_in_share(f"compared {job_id}", self.compared_share)
+                return Chosen(_ref(library, name, canary), _ref(library, name, version) if is_compared else None)
+            logger.warning("the canary cannot answer", extra={"model": name, "version": canary})
+        return Chosen(_ref(library, name, version))
 
     def labels(self, name: str) -> Labels | None:
         """The labels of a model; None where none were ever given.
@@ -73,7 +83,11 @@ class ModelChoice:
         return set(available) & set(library.versions(name))
 
 
-def is_in_share(job_id: str, share: float) -> bool:
+def _ref(library: ModelLibrary, name: str, version: int) -> ModelRef:
+    return ModelRef(name=name, version=version, digest=library.card(name, version).digest)
+
+
+def is_in_share(name: str, share: float) -> bool:
     """Whether a job is among a share of all jobs, by its id alone, whose order in time plays no part."""
-    drawn = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:8])
+    drawn = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
     return drawn < share * 2**64
