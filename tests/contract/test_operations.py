@@ -74,6 +74,9 @@ def test_without_its_file_there_is_no_page(standins):
 def test_the_standard_health_check_says_serving(own_server):
     check = own_server.channel.unary_unary("/grpc.health.v1.Health/Check")
     assert check(b"", timeout=30) == SERVING
+    with pytest.raises(grpc.RpcError) as caught:
+        check(b"\x0a\x04nope", timeout=30)  # a HealthCheckRequest about the service `nope`
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_the_values_of_a_request_do_not_depend_on_its_company_nor_its_size(server):
@@ -85,6 +88,10 @@ def test_the_values_of_a_request_do_not_depend_on_its_company_nor_its_size(serve
     np.testing.assert_allclose(
         np.concatenate([ask(server, slices[:17]), ask(server, slices[17:])]), alone, atol=1e-5
     )
+
+
+def test_a_message_over_four_mebibytes_is_answered_by_a_server_that_is_told_so(own_server):
+    assert ask(own_server, np.zeros((24, 256, 256, 3), np.uint8)).shape == (24, 256, 256, 1)
 
 
 def test_a_request_in_typed_fields_has_the_answer_of_one_in_bytes(server):
