@@ -1,0 +1,101 @@
+"""Real workers: killed, told to stop, told to cancel, without Redis for a while."""
+
+import psutil
+import pytest
+from hostile_files import nifti
+from workplace import Workplace, horse_of, wait_for
+
+from metseg.jobs import JobState
+from metseg_worker.scratch import scratch, sweep_scratch
+
+
+def test_a_killed_work_horse_is_replaced_by_a_second_attempt(place: Workplace):
+    job_id = place.submit(nifti())
+    place.serving.gate.clear()
+    with place.worker() as worker:
+        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+        wait_for(lambda: place.serving.calls)
+        horse_of(worker).kill()
+        place.serving.gate.set()
+        final = wait_for(lambda: place.store.final(job_id))
+    assert (final.state, final.attempt) == (JobState.SUCCEEDED, 2)
+    assert place.names(job_id, 1) == ["end.json", "lease.json"]
+    assert list((place.folder / "scratch").iterdir()) == []
+    assert '"code": "worker_lost"' in place.log()
+
+
+def test_a_job_of_a_worker_that_is_killed_whole_leaves_no_image_behind(place: Workplace):
+    job_id = place.submit(nifti())
+    place.serving.gate.clear()
+    with place.worker() as worker:
+        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+        wait_for(lambda: place.serving.calls)
+        for process in (worker, horse_of(worker)):
+            process.kill()
+    assert list((place.folder / "scratch").iterdir())
+    with place.worker():
+        wait_for(lambda: '"swept": 1' in place.log())
+    assert not list((place.folder / "scratch").iterdir())
+
+
+def test_a_worker_that_is_told_to_stop_gives_a_long_job_back(place: Workplace):
+    job_id = place.submit(nifti())
+    place.serving.gate.clear()
+    with place.worker() as worker:
+        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+        wait_for(lambda: place.serving.calls)
+        worker.terminate()
+        wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    assert not list((place.folder / "scratch").iterdir())
+    assert place.names(job_id) == ["end.json", "lease.json"]
+    assert place.store.lost_attempts(job_id) == 0
+    place.serving.gate.set()
+    with place.worker():
+        final = wait_for(lambda: place.store.final(job_id))
+    assert (final.state, final.attempt) == (JobState.SUCCEEDED, 2)
+
+
+def test_a_worker_that_is_told_to_stop_lets_a_short_job_end(place: Workplace):
+    job_id = place.submit(nifti())
+    place.serving.gate.clear()
+    with place.worker() as worker:
+        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+        wait_for(lambda: place.serving.calls)
+        worker.terminate()
+        place.serving.gate.set()
+        final = wait_for(lambda: place.store.final(job_id))
+    assert (final.state, final.attempt) == (JobState.SUCCEEDED, 1)
+
+
+def test_a_running_job_is_cancelled_in_a_real_worker(place: Workplace):
+    job_id = place.submit(nifti())
+    place.serving.gate.clear()
+    with place.worker():
+        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+        wait_for(lambda: place.serving.calls)
+        place.dispatcher.request_cancel(job_id)
+        place.serving.gate.set()
+        final = wait_for(lambda: place.store.final(job_id))
+    assert final.state is JobState.CANCELLED
+
+
+@pytest.mark.slow
+def test_a_worker_survives_a_redis_that_goes_and_comes_back(place: Workplace):
+    with place.worker() as worker:
+        first = place.submit(nifti())
+        place.dispatcher.enqueue(first, 1, timeout_s=60)
+        wait_for(lambda: place.store.final(first))
+        place.redis.stop()
+        wait_for(lambda: "Redis" in place.log())
+        place.redis.start()
+        second = place.submit(nifti())
+        place.dispatcher.enqueue(second, 1, timeout_s=60)
+        assert wait_for(lambda: place.store.final(second)).state is JobState.SUCCEEDED
+        assert worker.is_running()
+
+
+def test_the_folder_of_a_living_attempt_is_not_swept(place: Workplace):
+    with scratch("id", 1) as folder:
+        assert sweep_scratch() == 0
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not list((place.folder / "scratch").iterdir())
