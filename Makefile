@@ -46,12 +46,12 @@ check: install  ## formatting, lint, types, who may import whom, scripts, images
 	$(VENV)/bin/shellcheck .ci/run deploy/*/*.sh
 	$(VENV)/bin/hadolint services/*/Dockerfile
 
-test: install models  ## every test, with the running stack and a browser
+test: install models  ## every test but the containers', with the running stack and a browser
 	@deploy/local/system_parts.sh chromium
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -m "not containers"
 
 test-fast: install  ## the tests that need no stack, no browser and no patience
-	$(PYTHON) -m pytest -m "not slow and not stack and not browser"
+	$(PYTHON) -m pytest -m "not slow and not stack and not browser and not containers"
 
 test-faults: install  ## kill everything under running jobs (COUNT=1000 SEED=7: the long form)
 	FAULT_COUNT=$(COUNT) FAULT_SEED=$(SEED) $(PYTHON) -m pytest -s tests/faults
@@ -72,6 +72,10 @@ rollback: install  ## take the last promotion of MODEL back (COMPOSE=1: in the c
 test-schema: install  ## send what the OpenAPI document allows and what it forbids (CASES=300 SEED=7: the long form)
 	SCHEMA_CASES=$(CASES) SCHEMA_SEED=$(SEED) $(PYTHON) -m pytest -s tests/api/test_openapi_cases.py
 
+test-containers: install  ## build every image, run the deployment, prove what it promises (TAG=latest: of built images)
+	@deploy/local/system_parts.sh chromium
+	$(PYTHON) -m pytest -s -v -m containers tests/containers
+
 demo: install models  ## start everything, segment a sample scan, show it (ONCE=1: stop after the job)
 	@$(PYTHON) -m deploy.local.demo $(if $(ONCE),--once)
 
@@ -80,6 +84,15 @@ start: install models  ## start the same stack in the background, return when it
 
 stop:  ## end what `make start` started
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m deploy.local.stack stop; else echo "Nothing is installed here."; fi
+
+up:  ## start the containers, with or without a GPU as this host is (docs/deployment.md)
+	@deploy/compose/up.sh
+
+down:  ## stop the containers; jobs, results, models and keys stay in their volumes
+	docker compose --profile '*' down --remove-orphans
+
+sbom: install  ## list what is in each image, in sbom/ (images must be built)
+	@deploy/compose/sbom.sh
 
 models: install  ## export the shipped weights to SavedModels, where that is not done yet
 	@deploy/local/models_are_exported.sh || { \
