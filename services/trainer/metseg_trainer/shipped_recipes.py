@@ -68,13 +68,14 @@ SHIPPED = Recipe(
         Stage(epochs=19, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": PHANTOM}),
         Stage(epochs=29, frame=HEAD, shares={"cheng": CHENG, "btp": BTP, "phantom": MOSTLY_HEALTHY}),
         Stage(
-            epochs=42,
+            epochs=46,
             frame=TIGHT_HEAD,
             shares={"cheng": LAST_CHENG, "btp": LAST_BTP, "phantom": LAST_PHANTOM},
             fresh_rate=6e-4,
         ),
     ),
     augmentation=replace(STRONG, contrast=0.45),
+    mirrored=True,
     phantoms={
         "train": PhantomSet(count=144, seed=1000),
         "validation": PhantomSet(count=12, seed=9000),
@@ -83,9 +84,11 @@ SHIPPED = Recipe(
 )
 """Lone slices come first, at half resolution; heads at full resolution come last.
 
-The weights that ship were made by these stages, but not in one run. Up to the last stage, the cosine was laid out
-for 8,300 to 11,500 steps, and the synthetic scans came from an earlier state of the generator, so that equal seeds
-gave somewhat other scans. The last stage was run in two parts, of 24 epochs at 6e-4 and 18 at 4e-4, the first with
-fewer lone slices (130 of 400); between them the weights were averaged half and half with those before it."""
+The weights that ship were made by these stages, but not in one run. Up to the last stage, the cosine was laid
+out for 8,300 to 11,500 steps, and the synthetic scans came from an earlier state of the generator, so that equal
+seeds gave somewhat other scans. The last stage was run in three parts: 24 epochs at 6e-4, the first with fewer
+lone slices (130 of 400); 18 at 4e-4, from the mean of the weights before and after the first part; and 4 at
+4e-4, from a fifth of the weights before the last stage and four fifths of those after the second part, of which
+the running mean over the steps was kept."""
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({SHIPPED.name: SHIPPED})
