@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import httpx
+import nibabel as nib
+import numpy as np
 import pytest
 from live_stack import LiveStack
 
@@ -47,8 +49,9 @@ def test_both_quick_starts_end_with_the_same_mask_and_leave_no_job(stack: LiveSt
     assert '"state":"succeeded"' in by_curl
     assert '"name":"mask.nii.gz"' in by_curl
     assert "succeeded" in by_python
-    masks = [(tmp_path / name / "mask.nii.gz").read_bytes() for name in ("curl", "python")]
-    assert masks[0] == masks[1]
+    masks = [nib.Nifti1Image.from_filename(tmp_path / name / "mask.nii.gz") for name in ("curl", "python")]
+    np.testing.assert_array_equal(*(np.asarray(mask.dataobj) for mask in masks))
+    np.testing.assert_array_equal(*(mask.affine for mask in masks))
     rows = (tmp_path / "curl" / "lesions.csv").read_text().splitlines()
     assert len(rows) > 1  # the sample has lesions, and the model finds some
     assert len([line for line in by_python.splitlines() if line[0].isdecimal()]) == len(rows) - 1
