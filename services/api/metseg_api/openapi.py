@@ -100,9 +100,10 @@ UPLOAD_FORM = {
                         },
                         "webhook_url": {
                             "type": "string",
-                            "format": "uri",
+                            "anyOf": [{"format": "uri"}, {"maxLength": 0}],
                             "maxLength": 2048,
-                            "description": "An https address to call once the job has ended; see docs/api.md.",
+                            "description": "An https address to call once the job has ended; see docs/api.md. "
+                            "None where it is left empty.",
                         },
                     },
                 },
