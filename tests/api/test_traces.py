@@ -9,6 +9,7 @@ import pytest
 from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
 from redis_fixture import RedisServer
 from traces import Spans, line_of, named, spans_in
+from webhook_receiver import wait_until
 
 from metseg.jobs import new_job_id
 from metseg.logs import JsonLines
@@ -80,13 +81,13 @@ def test_a_problem_names_its_trace_and_so_does_the_log(
     traced: ApiService, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    lines: list[str] = []
     caplog.handler.setFormatter(JsonLines())
     answer = traced.http.get(f"/v1/jobs/{new_job_id()}", headers=SENT)
     problem(answer, 404, "job_not_found")
     assert answer.headers["x-trace-id"] == TRACE
-    lines = caplog.text.splitlines()
-    assert [json.loads(line)["trace_id"] for line in lines if '"metseg_api.edge"' in line] == [TRACE]
+    wait_until(lambda: "metseg_api.edge" in caplog.text)  # it is logged once the answer has left
+    lines = [json.loads(line) for line in caplog.text.splitlines() if '"metseg_api.edge"' in line]
+    assert [line["trace_id"] for line in lines] == [TRACE]
 
 
 def test_probes_are_not_traced(traced: ApiService) -> None:
