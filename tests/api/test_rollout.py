@@ -9,9 +9,10 @@ import pytest
 from api_service import write_cards
 from standin import Standin, save_model
 
-from metseg.errors import CardError, UnknownModelError
+from metseg.errors import CardError, ServingContractError, UnknownModelError
 from metseg.models import ModelLibrary
 from metseg.proto.serving_wire_pb2 import ModelServerConfig
+from metseg.serving import ServingClient
 from metseg.serving_control import CANARY, STABLE, ServingControl
 from metseg_api.__main__ import main
 from metseg_api.rollout.errors import RolloutError
@@ -20,7 +21,7 @@ from metseg_api.rollout.moves import Rollout
 
 pytestmark = pytest.mark.slow
 
-VERSIONS = {"forth": 3, "broken": 2, "cards": 3, "hands": 2, "single": 1, "console": 2}
+VERSIONS = {"forth": 3, "broken": 2, "foreign": 1, "cards": 3, "hands": 2, "single": 1, "console": 2}
 BROKEN = 3
 FLAGS = (
     "--allow_version_labels_for_unavailable_models",
@@ -36,10 +37,11 @@ class Place:
     folder: Path
     standin: Standin
     control: ServingControl
+    client: ServingClient
 
     @property
     def rollout(self) -> Rollout:
-        return Rollout(self.folder, self.control, load_limit_s=120)
+        return Rollout(self.folder, self.control, self.client, load_limit_s=120)
 
     def labels(self, model: str) -> Labels | None:
         """What the server itself says."""
@@ -67,9 +69,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     write_cards(models, {name: list(range(1, versions + 1)) for name, versions in VERSIONS.items()})
     write_config(models, config)
     flags = [f"--model_config_file={models}/models.config", *FLAGS]
-    with Standin(models, folder / "log", *flags) as standin, ServingControl(standin.target) as control:
+    with (
+        Standin(models, folder / "log", *flags) as standin,
+        ServingControl(standin.target) as control,
+        ServingClient(standin.target) as client,
+    ):
         standin.wait_until_ready()
-        yield Place(models, standin, control)
+        yield Place(models, standin, control, client)
 
 
 def test_a_version_goes_from_canary_to_stable_and_back_and_what_jobs_may_wait_for_stays_loaded(place):
@@ -101,6 +107,17 @@ def test_a_version_that_cannot_be_loaded_is_refused_with_its_reason_and_nothing_
     assert read_config(place.folder) == before
     assert place.labels("broken") == Labels(stable=2)
     assert place.loaded("broken") == {1, 2}
+
+
+def test_a_version_that_takes_other_slices_than_jobs_send_is_refused_and_nothing_changes(place):
+    place.rollout.promote("foreign", 1)
+    save_model(place.folder / "foreign" / "2", channels=1)
+    write_cards(place.folder, {"foreign": [2]})
+    before = read_config(place.folder)
+    with pytest.raises(ServingContractError, match="slices"):
+        place.rollout.promote("foreign", 2)
+    assert read_config(place.folder) == before
+    assert place.labels("foreign") == Labels(stable=1)
 
 
 def test_a_version_without_a_sound_card_is_not_promoted(place):

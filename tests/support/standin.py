@@ -24,7 +24,7 @@ def free_port() -> int:
     return port
 
 
-def save_model(folder: Path, *, scale: float = 1.0, warmup_shape: Sequence[int] = ()) -> Path:
+def save_model(folder: Path, *, scale: float = 1.0, warmup_shape: Sequence[int] = (), channels: int = 3) -> Path:
     """Save a model that metseg could use: the mean of the three channels, scaled to 0 to `scale`.
 
     The folder appears under its name at once, as the trainer's export makes it appear.
@@ -33,6 +33,7 @@ def save_model(folder: Path, *, scale: float = 1.0, warmup_shape: Sequence[int] 
         folder: `<models>/<name>/<version>`.
         scale: The probability of a white pixel, which tells versions apart.
         warmup_shape: Adds one warm-up request of this shape.
+        channels: Of a slice; with another number than 3 it is a model that metseg cannot use.
     """
     import tensorflow as tf
 
@@ -41,9 +42,9 @@ def save_model(folder: Path, *, scale: float = 1.0, warmup_shape: Sequence[int] 
             super().__init__()
             self.scale = tf.Variable(scale, dtype=tf.float32)
 
-        @tf.function(input_signature=[tf.TensorSpec((None, 256, 256, 3), tf.uint8, name="slices")])
+        @tf.function(input_signature=[tf.TensorSpec((None, 256, 256, channels), tf.uint8, name="slices")])
         def predict(self, slices):
-            mean = tf.reduce_sum(tf.cast(slices, tf.float32), -1, keepdims=True) / (3 * 255)
+            mean = tf.reduce_sum(tf.cast(slices, tf.float32), -1, keepdims=True) / (channels * 255)
             return {"probability": mean * self.scale}
 
     module = Mean()

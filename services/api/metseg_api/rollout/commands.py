@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from metseg.models import ModelLibrary
+from metseg.serving import ServingClient
 from metseg.serving_control import CANARY, STABLE, ServingControl, VersionState
 from metseg_api.rollout.errors import RolloutError
 from metseg_api.rollout.files import Labels, entry_of, labels_of, read_config
@@ -65,8 +66,8 @@ def _row(version: int, state: VersionState | None, labels: Labels | None, has_ca
 
 @contextmanager
 def _opened(settings: ApiSettings) -> Iterator[Rollout]:
-    with ServingControl(settings.serving) as control:
-        yield Rollout(settings.models, control)
+    with ServingControl(settings.serving) as control, ServingClient(settings.serving) as client:
+        yield Rollout(settings.models, control, client)
 
 
 def _tell(model: str, before: Labels | None, after: Labels | None) -> None:

@@ -1,6 +1,7 @@
 """Moves the labels `stable` and `canary` of a model from version to version.
 
-    card there? → load the version beside the others → AVAILABLE? → move the label → drop what nobody needs
+    card there? → load the version beside the others → AVAILABLE? → its signature? → move the label → drop what
+    nobody needs
 
 TF Serving refuses a label on a version that cannot answer, so a version is loaded first and labelled then. Its
 file is written before each call, since a server that follows the file would undo the call otherwise.
@@ -15,6 +16,7 @@ from typing import Final
 from metseg.errors import MetsegError
 from metseg.models import ModelLibrary
 from metseg.proto.serving_wire_pb2 import ModelServerConfig
+from metseg.serving import ServingClient
 from metseg.serving_control import CANARY, STABLE, ServingControl
 from metseg_api.rollout.errors import RolloutError
 from metseg_api.rollout.files import (
@@ -41,11 +43,13 @@ class Rollout:
     Args:
         folder: The folder of the models, with TF Serving's file in it; it is written.
         control: The connection to that server.
+        client: Another one, which asks a version for its signature.
         load_limit_s: How long a version may take to be AVAILABLE.
     """
 
     folder: Path
     control: ServingControl
+    client: ServingClient
     load_limit_s: float = LOAD_LIMIT_S
 
     def promote(self, model: str, version: int, label: str = STABLE) -> Step:
@@ -55,6 +59,7 @@ class Rollout:
             UnknownModelError: There is no such version, or it has no card.
             CardError: Its card is damaged.
             RolloutError: It cannot be loaded, has the label already, or is `stable` and cannot be a canary.
+            ServingContractError: It takes or gives something else than metseg's models do.
             ServingError: TF Serving refuses, or does not answer.
         """
         ModelLibrary(self.folder).card(model, version)
@@ -110,6 +115,8 @@ class Rollout:
                 set_labels(entry, labels_of(entry), loaded | wanted)
                 self._apply(config)
                 self._wait(model, wanted)
+            for version in wanted - _versions(step.before):
+                self.client.check_signature(model, version)
             set_labels(entry, step.after, wanted | _versions(step.before))
             self._apply(config)
         except MetsegError:
