@@ -43,7 +43,3 @@ class ModelLibrary:
             raise UnknownModelError(f"expected one of the versions {versions} of {name}, got {version}")
         chosen = versions[0] if version is None else version
         return ModelCard.read(self._root / name / str(chosen) / CARD_PATH)
-
-    def cards(self) -> list[ModelCard]:
-        """The newest card of each model, by name."""
-        return [self.card(name) for name in self.names()]

@@ -2,15 +2,13 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
+from api_service import ApiService, problem
 from following import end
-from redis_fixture import RedisServer
 
 from metseg.errors import RequestError, SettingsError
 from metseg.jobs import new_job_id
@@ -29,28 +27,6 @@ OF_A_JOB = [
     ("POST", "/cancel"),
     ("DELETE", ""),
 ]
-
-
-@pytest.fixture
-def locked(tmp_path: Path, shared_redis: RedisServer, own_status_server: StatusServer) -> Iterator[ApiService]:
-    """An API that wants a key."""
-    write_cards(tmp_path / "models", {"attention_unet": [1]})
-    settings = api_settings(tmp_path, redis_url=shared_redis.url, serving_at=own_status_server.target)
-    KeyFile(settings.keys).create("first", [Scope.READ])
-    with serving(settings) as running:
-        yield running
-
-
-@pytest.fixture
-def anna(locked: ApiService) -> Iterator[httpx.Client]:
-    with locked.as_owner("anna") as client:
-        yield client
-
-
-@pytest.fixture
-def bert(locked: ApiService) -> Iterator[httpx.Client]:
-    with locked.as_owner("bert") as client:
-        yield client
 
 
 def sent(client: httpx.Client, **headers: str) -> str:

@@ -1,6 +1,17 @@
 """A running API and a Redis for each test."""
 
-from api_fixtures import api, own_api, own_status_server, shared_api, shared_redis
+from api_fixtures import anna, api, bert, locked, own_api, own_status_server, shared_api, shared_redis
 from redis_fixture import redis_server, redis_url
 
-__all__ = ["api", "own_api", "own_status_server", "redis_server", "redis_url", "shared_api", "shared_redis"]
+__all__ = [
+    "anna",
+    "api",
+    "bert",
+    "locked",
+    "own_api",
+    "own_status_server",
+    "redis_server",
+    "redis_url",
+    "shared_api",
+    "shared_redis",
+]

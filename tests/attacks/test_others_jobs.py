@@ -1,38 +1,10 @@
 """What one owner can learn of another's jobs by ways around their ids; tests/api/test_access.py takes the ids."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import pytest
-from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
-from redis_fixture import RedisServer
-
-from metseg_api.keys import KeyFile, Scope
+from api_service import ApiService, problem
 
 SCAN = {"file": ("x", b"scan bytes")}
-
-
-@pytest.fixture
-def locked(tmp_path: Path, shared_redis: RedisServer, own_status_server: StatusServer) -> Iterator[ApiService]:
-    """An API that wants a key."""
-    write_cards(tmp_path / "models", {"attention_unet": [1]})
-    settings = api_settings(tmp_path, redis_url=shared_redis.url, serving_at=own_status_server.target)
-    KeyFile(settings.keys).create("first", [Scope.READ])
-    with serving(settings) as running:
-        yield running
-
-
-@pytest.fixture
-def anna(locked: ApiService) -> Iterator[httpx.Client]:
-    with locked.as_owner("anna") as client:
-        yield client
-
-
-@pytest.fixture
-def bert(locked: ApiService) -> Iterator[httpx.Client]:
-    with locked.as_owner("bert") as client:
-        yield client
 
 
 @pytest.fixture

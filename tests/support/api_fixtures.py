@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import httpx
 import pytest
 from api_service import ApiService, StatusServer, api_settings, serving, write_cards
 from redis_fixture import RedisServer
+
+from metseg_api.keys import KeyFile, Scope
 
 SERVED = {"attention_unet": [1, 2, 9], "unet_plus_plus": [1]}
 WITH_CARD = {"attention_unet": [1, 2, 3], "unet_plus_plus": [1], "inception_v3_segmenter": [1]}
@@ -53,6 +56,28 @@ def api(shared_api: ApiService) -> ApiService:
     shutil.rmtree(shared_api.store)
     shared_api.store.mkdir()
     return shared_api
+
+
+@pytest.fixture
+def locked(tmp_path: Path, shared_redis: RedisServer, own_status_server: StatusServer) -> Iterator[ApiService]:
+    """An API that wants a key."""
+    write_cards(tmp_path / "models", {"attention_unet": [1]})
+    settings = api_settings(tmp_path, redis_url=shared_redis.url, serving_at=own_status_server.target)
+    KeyFile(settings.keys).create("first", [Scope.READ])
+    with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def anna(locked: ApiService) -> Iterator[httpx.Client]:
+    with locked.as_owner("anna") as client:
+        yield client
+
+
+@pytest.fixture
+def bert(locked: ApiService) -> Iterator[httpx.Client]:
+    with locked.as_owner("bert") as client:
+        yield client
 
 
 @contextmanager

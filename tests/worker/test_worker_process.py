@@ -9,12 +9,18 @@ from metseg.jobs import JobState
 from metseg_worker.scratch import scratch, sweep_scratch
 
 
-def test_a_killed_work_horse_is_replaced_by_a_second_attempt(place: Workplace):
+def held(place: Workplace) -> str:
+    """A job that the worker has begun, and whose prediction is held back until the gate is opened."""
     job_id = place.submit(nifti())
     place.serving.gate.clear()
+    place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+    wait_for(lambda: place.serving.calls)
+    return job_id
+
+
+def test_a_killed_work_horse_is_replaced_by_a_second_attempt(place: Workplace):
     with place.worker() as worker:
-        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
-        wait_for(lambda: place.serving.calls)
+        job_id = held(place)
         horse_of(worker).kill()
         place.serving.gate.set()
         final = wait_for(lambda: place.store.final(job_id))
@@ -25,11 +31,8 @@ def test_a_killed_work_horse_is_replaced_by_a_second_attempt(place: Workplace):
 
 
 def test_a_job_of_a_worker_that_is_killed_whole_leaves_no_image_behind(place: Workplace):
-    job_id = place.submit(nifti())
-    place.serving.gate.clear()
     with place.worker() as worker:
-        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
-        wait_for(lambda: place.serving.calls)
+        held(place)
         for process in (worker, horse_of(worker)):
             process.kill()
     assert list((place.folder / "scratch").iterdir())
@@ -39,11 +42,8 @@ def test_a_job_of_a_worker_that_is_killed_whole_leaves_no_image_behind(place: Wo
 
 
 def test_a_worker_that_is_told_to_stop_gives_a_long_job_back(place: Workplace):
-    job_id = place.submit(nifti())
-    place.serving.gate.clear()
     with place.worker() as worker:
-        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
-        wait_for(lambda: place.serving.calls)
+        job_id = held(place)
         worker.terminate()
         wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
     assert not list((place.folder / "scratch").iterdir())
@@ -56,11 +56,8 @@ def test_a_worker_that_is_told_to_stop_gives_a_long_job_back(place: Workplace):
 
 
 def test_a_worker_that_is_told_to_stop_lets_a_short_job_end(place: Workplace):
-    job_id = place.submit(nifti())
-    place.serving.gate.clear()
     with place.worker() as worker:
-        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
-        wait_for(lambda: place.serving.calls)
+        job_id = held(place)
         worker.terminate()
         place.serving.gate.set()
         final = wait_for(lambda: place.store.final(job_id))
@@ -68,11 +65,8 @@ def test_a_worker_that_is_told_to_stop_lets_a_short_job_end(place: Workplace):
 
 
 def test_a_running_job_is_cancelled_in_a_real_worker(place: Workplace):
-    job_id = place.submit(nifti())
-    place.serving.gate.clear()
     with place.worker():
-        place.dispatcher.enqueue(job_id, 1, timeout_s=60)
-        wait_for(lambda: place.serving.calls)
+        job_id = held(place)
         place.dispatcher.request_cancel(job_id)
         place.serving.gate.set()
         final = wait_for(lambda: place.store.final(job_id))

@@ -49,10 +49,10 @@ OTHERS: Final = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 DICOM_ERRORS: Final = (
-    *(ArithmeticError, AttributeError, EOFError, InvalidDicomError, LookupError, NotImplementedError),
-    *(RecursionError, RuntimeError, TypeError, ValueError, struct.error),
+    *(ArithmeticError, AttributeError, EOFError, InvalidDicomError, LookupError, RuntimeError, TypeError),
+    *(ValueError, struct.error),
 )
-"""What pydicom raises on bytes that are not what they should be."""
+"""What pydicom raises on bytes that are not what they should be; sequences without end are a `RuntimeError`."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def unpacked(paths: Sequence[Path], folder: Path, limits: UnpackLimits = UnpackL
             continue
         try:
             files += _entries_of(path, folder, left)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as exc:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as exc:
             raise DamagedInputError("expected a whole zip file, but it breaks off or is damaged") from exc
     return files
 
