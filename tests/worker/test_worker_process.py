@@ -1,5 +1,8 @@
 """Real workers: killed, told to stop, told to cancel, without Redis for a while."""
 
+import subprocess
+import sys
+
 import psutil
 import pytest
 from hostile_files import nifti
@@ -93,3 +96,12 @@ def test_the_folder_of_a_living_attempt_is_not_swept(place: Workplace):
         assert sweep_scratch() == 0
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not list((place.folder / "scratch").iterdir())
+
+
+def test_a_waiting_worker_holds_no_imaging_library():
+    imports = "import sys, metseg_worker.__main__ as worker; worker._import_for_all_jobs(); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", imports], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {"numpy", "grpc", "nibabel"} <= set(loaded)
+    assert {"cc3d", "cv2", "fpdf", "scipy.spatial", "PIL.ImageDraw", "metseg_worker.run"} & set(loaded) == set()

@@ -1,13 +1,14 @@
 """Starts a worker: `metseg-worker`, or `python -m metseg_worker`; `replay <job>` makes a result again instead.
 
-The parent imports what a job needs before it waits for one, so that no forked child spends its time on that.
+The parent only waits for jobs, so it imports little: numpy, gRPC and nibabel, which every job needs and each
+forked child then has, and after the keeper was forked, which needs none of them. The imaging libraries (Pillow,
+SciPy, connected components, PDF) load in the child.
 """
 
 import argparse
 import logging
 import sys
 
-import metseg_worker.run  # noqa: F401  # shared with the forked children
 from metseg.blobs import open_blob_store
 from metseg.errors import MetsegError
 from metseg.holders import Holders
@@ -16,7 +17,6 @@ from metseg.rq_worker import work_until_stopped
 from metseg.tracing import load_tracing
 from metseg_worker.keeper import Keeper
 from metseg_worker.losing import LossReport
-from metseg_worker.replay import replay_command
 from metseg_worker.scratch import sweep_scratch
 from metseg_worker.settings import WorkerSettings
 
@@ -30,7 +30,11 @@ def main() -> int:
     again = commands.add_parser("replay", help="make the result of a job again and compare it")
     again.add_argument("job", help="id of a job that succeeded and has not expired")
     arguments = parser.parse_args()
-    return replay_command(arguments.job) if arguments.command == "replay" else work()
+    if arguments.command != "replay":
+        return work()
+    from metseg_worker.replay import replay_command  # the imaging libraries
+
+    return replay_command(arguments.job)
 
 
 def work() -> int:
@@ -48,6 +52,7 @@ def work() -> int:
     try:
         logger.info("worker starts", extra={"swept": sweep_scratch()})
         keeper.ensure()
+        _import_for_all_jobs()
         work_until_stopped(
             settings.redis_url, LossReport(holders), drain_s=settings.drain_s, on_maintenance=keeper.ensure
         )
@@ -57,6 +62,11 @@ def work() -> int:
         keeper.stop()
         holders.close()
     return 0
+
+
+def _import_for_all_jobs() -> None:
+    import metseg.serving  # gRPC and numpy
+    import metseg.volume  # noqa: F401  # nibabel
 
 
 if __name__ == "__main__":
