@@ -108,6 +108,8 @@ train: install  ## train, measure and export the shipped weights anew (METSEG_DA
 bench: install models  ## print the measured claims
 	$(PYTHON) -m benchmarks.memory
 	$(PYTHON) -m benchmarks.api
+	$(PYTHON) -m benchmarks.finish
+	$(PYTHON) -m benchmarks.gatekeeper
 
 proto: install  ## generate the protobuf code anew from the .proto files
 	$(PYTHON) -m grpc_tools.protoc -I shared --python_out=shared --pyi_out=shared shared/metseg/proto/serving_wire.proto
