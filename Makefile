@@ -100,7 +100,7 @@ models: install  ## export the shipped weights to SavedModels, where that is not
 	  echo "Exporting the shipped models (once)."; \
 	  TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/metseg-train export --all-shipped --models models; }
 
-train: install  ## train, measure and export the shipped weights anew (METSEG_DATA; an hour or two on two cores)
+train: install  ## train, measure and export the shipped weights anew (METSEG_DATA; hours on two cores)
 	$(VENV)/bin/metseg-train fit --recipe shipped
 	$(VENV)/bin/metseg-train evaluate --run runs/shipped --choose
 	$(VENV)/bin/metseg-train export --run runs/shipped --models models
