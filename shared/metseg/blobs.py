@@ -30,6 +30,9 @@ class BlobStore(Protocol):
     Every method may raise `StoreUnavailableError`; a key that is no plain path raises `StoreError`.
     """
 
+    is_remote: bool
+    """Whether an answer takes a way over the network, so that many are better asked for at the same time."""
+
     def put(self, key: str, data: bytes) -> None:
         """Write a blob whole, in place of one that may be there."""
 

@@ -18,7 +18,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from metseg import errors
-from metseg.jobs import JobState, ModelRef, Priority, Progress
+from metseg.jobs import Final as JobEnd
+from metseg.jobs import ModelRef, Priority, Progress
 from metseg.queue_entry import FUNCTION, AllowListJob
 
 QUEUE_NAMES: Final = {Priority.URGENT: "metseg-urgent", Priority.ROUTINE: "metseg"}
@@ -29,6 +30,8 @@ TOTALS_KEY: Final = "metseg:totals"
 """Counts since Redis began: `ended:<state>:<code>`, and `seconds:<stage>` with `times:<stage>`."""
 PROGRESS_KEY: Final = "metseg:progress:{}"
 CANCEL_KEY: Final = "metseg:cancel:{}"
+NEWS_CHANNEL: Final = "metseg:news"
+"""Where the id of a job is published once something about it has changed; see `metseg.news`."""
 WATCHED_KEY: Final = "metseg:watched"
 """The jobs that `metseg.reconciler` looks after; they are on the list before they wait."""
 
@@ -102,17 +105,23 @@ class Dispatcher:
         return {entry.rpartition("-")[0] for entry in entries}
 
     def write_progress(self, job_id: str, progress: Progress) -> None:
-        """Replace what `read_progress` answers."""
-        with redis_errors():
-            self._redis.set(PROGRESS_KEY.format(job_id), progress.model_dump_json(), ex=KEPT_S)
+        """Replace what `read_progress` answers of a job, and tell those who listen."""
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.set(PROGRESS_KEY.format(job_id), progress.model_dump_json(), ex=KEPT_S)
+            pipeline.publish(NEWS_CHANNEL, job_id)
+            pipeline.execute()
 
-    def read_progress(self, job_id: str) -> Progress | None:
-        """How far the job is; None before it started and when Redis has forgotten it."""
+    def read_progress(self, job_ids: Sequence[str]) -> dict[str, Progress]:
+        """How far jobs are; without those that have not started or that Redis has forgotten."""
+        if not job_ids:
+            return {}
         with redis_errors():
-            text = self._redis.get(PROGRESS_KEY.format(job_id))
-        with suppress(ValidationError):
-            return Progress.model_validate_json(text or b"")
-        return None
+            texts = cast(list[bytes | None], self._redis.mget([PROGRESS_KEY.format(one) for one in job_ids]))
+        told: dict[str, Progress] = {}
+        for job_id, text in zip(job_ids, texts, strict=True):
+            with suppress(ValidationError):
+                told[job_id] = Progress.model_validate_json(text or b"")
+        return told
 
     def request_cancel(self, job_id: str) -> None:
         """Ask the worker to stop at its next look; a job that is not running is left alone."""
@@ -129,10 +138,17 @@ class Dispatcher:
         with redis_errors():
             self._redis.delete(PROGRESS_KEY.format(job_id), CANCEL_KEY.format(job_id))
 
-    def count_end(self, state: JobState, code: str | None, timings_s: Mapping[str, float]) -> None:
-        """Count how a job ended, and the seconds in each stage of its last attempt, where they are known."""
+    def tell_end(self, end: JobEnd, timings_s: Mapping[str, float]) -> None:
+        """Tell those who listen that a job has ended, and count how.
+
+        Args:
+            end: How it did, as the store has it by now.
+            timings_s: The seconds in each stage of its last attempt, where they are known.
+        """
+        code = end.failure.code if end.failure else ""
         with redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hincrby(TOTALS_KEY, f"ended:{state.value}:{code or ''}", 1)
+            pipeline.publish(NEWS_CHANNEL, end.job_id)
+            pipeline.hincrby(TOTALS_KEY, f"ended:{end.state.value}:{code}", 1)
             for stage, seconds in timings_s.items():
                 pipeline.hincrbyfloat(TOTALS_KEY, f"seconds:{stage}", seconds)
                 pipeline.hincrby(TOTALS_KEY, f"times:{stage}", 1)
@@ -155,7 +171,7 @@ class Dispatcher:
             pipeline.execute()
 
     def totals(self) -> dict[str, float]:
-        """What `count_end` and `count_agreement` have counted, by the names of `TOTALS_KEY`."""
+        """What `tell_end` and `count_agreement` have counted, by the names of `TOTALS_KEY`."""
         with redis_errors():
             counted = self._redis.hgetall(TOTALS_KEY)
         return {name.decode(): float(value) for name, value in counted.items() if isinstance(name, bytes)}

@@ -13,6 +13,7 @@ keys/<digest>                 put if absent: the id of the job that a sender's I
 import hashlib
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -23,12 +24,29 @@ from metseg.blobs import CHUNK_BYTES, BlobStore
 from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError, StoreError, StoreUnavailableError
 from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, JobState, Lease, Schema, Tombstone, is_job_id
 
+RECORD = "job.json"
+FINAL = "final.json"
 LEASE = "lease.json"
 END = "end.json"
 CANCEL = "cancel.json"
 TOMBSTONE = "tombstone.json"
 
 T = TypeVar("T", bound=Schema)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What the names of a job's blobs tell: all that can still change about it, by two listings.
+
+    Attributes:
+        attempt: The highest attempt that was claimed; 0 if none was.
+        has_ended: Whether it has its `final.json`.
+        cancel_asked: Whether `JobStore.ask_cancel` was called.
+    """
+
+    attempt: int
+    has_ended: bool
+    cancel_asked: bool
 
 
 class JobStore:
@@ -52,7 +70,7 @@ class JobStore:
 
     def create(self, record: JobRecord) -> None:
         """Make a job durable; its input must be there already."""
-        self.blobs.put(f"{_folder(record.id)}/job.json", record.model_dump_json().encode())
+        self.blobs.put(f"{_folder(record.id)}/{RECORD}", record.model_dump_json().encode())
 
     def bind_key(self, key_sha256: str, job_id: str) -> str:
         """Let a sender's key stand for a job, unless it stands for another one; the job it stands for now.
@@ -84,12 +102,24 @@ class JobStore:
             JobGoneError: it was deleted, or has expired.
             StoreError: its record is damaged.
         """
-        if TOMBSTONE in self.blobs.names(_folder(job_id)):
-            raise JobGoneError("the job and its data were deleted")
+        self._names(job_id)
         try:
-            return self._read(JobRecord, f"{_folder(job_id)}/job.json")
+            return self._read(JobRecord, f"{_folder(job_id)}/{RECORD}")
         except BlobNotFoundError as exc:
             raise JobNotFoundError("there is no job of that id") from exc
+
+    def marks(self, job_id: str) -> Marks:
+        """What can still change about a job, as it is now.
+
+        Raises:
+            JobNotFoundError: there is no such job, or its id has no valid form.
+            JobGoneError: it was deleted, or has expired.
+        """
+        attempt = self.latest_attempt(job_id)
+        names = self._names(job_id)  # last: what was listed above was whole if there is no tombstone yet
+        if RECORD not in names:
+            raise JobNotFoundError("there is no job of that id")
+        return Marks(attempt, FINAL in names, CANCEL in names)
 
     def owner(self, job_id: str) -> str | None:
         """Who sent a job, also one that was deleted.
@@ -143,13 +173,13 @@ class JobStore:
     def final(self, job_id: str) -> Final | None:
         """How the job ended; None while it has not."""
         try:
-            return self._read(Final, f"{_folder(job_id)}/final.json")
+            return self._read(Final, f"{_folder(job_id)}/{FINAL}")
         except BlobNotFoundError:
             return None
 
     def finish(self, final: Final) -> bool:
         """End a job; False if it has ended already, which then stands."""
-        return self.blobs.put_if_absent(f"{_folder(final.job_id)}/final.json", final.model_dump_json().encode())
+        return self.blobs.put_if_absent(f"{_folder(final.job_id)}/{FINAL}", final.model_dump_json().encode())
 
     def publish(self, final: Final, attempt: int) -> bool:
         """End a job with what an attempt made; False if the attempt was given up or the job has ended already."""
@@ -241,6 +271,13 @@ class JobStore:
         except ValidationError as exc:
             raise StoreError(f"the store holds no {schema.__name__} where it should: a record is damaged") from exc
 
+    def _names(self, job_id: str) -> list[str]:
+        """What lies under a job that was not erased."""
+        names = self.blobs.names(_folder(job_id))
+        if TOMBSTONE in names:
+            raise JobGoneError("the job and its data were deleted")
+        return names
+
     def _bound(self, key: str) -> str:
         with suppress(BlobNotFoundError):  # freed at this moment
             return self.blobs.get(key).decode(errors="replace")
@@ -253,7 +290,7 @@ class JobStore:
 
     def _is_whole(self, job_id: str) -> bool:
         names = self.blobs.names(_folder(job_id))
-        return "job.json" in names and TOMBSTONE not in names
+        return RECORD in names and TOMBSTONE not in names
 
 
 def _folder(job_id: str) -> str:

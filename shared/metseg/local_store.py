@@ -21,6 +21,8 @@ UNFINISHED = ".part"
 class LocalStore:
     """See `metseg.blobs.BlobStore`."""
 
+    is_remote = False
+
     def __init__(self, root: Path) -> None:
         """Open the store in a folder, which is made if it is missing.
 
@@ -86,7 +88,8 @@ class LocalStore:
         """Names right below a prefix, of blobs and of folders, sorted."""
         with _translated("list"):
             try:
-                return sorted(name for name in os.listdir(self._path(prefix)) if not name.startswith("."))
+                found = os.listdir(os.path.join(self._root, checked_key(prefix)))  # a text: every poll comes by
+                return sorted(name for name in found if not name.startswith("."))
             except (FileNotFoundError, NotADirectoryError):
                 return []
 

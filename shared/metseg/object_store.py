@@ -21,6 +21,8 @@ IN_MEMORY_BYTES = 8 << 20
 class ObjectStore:
     """See `metseg.blobs.BlobStore`."""
 
+    is_remote = True
+
     def __init__(self, url: str) -> None:
         """Open the store at a URL; credentials and region come from the environment, as for other S3 tools.
 

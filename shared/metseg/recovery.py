@@ -146,7 +146,7 @@ class Recovery:
     def _ended(self, final: Final) -> Final:
         """Put a job's end, if it has none; the end that stands."""
         if self._store.finish(final):
-            self._dispatcher.count_end(final.state, final.failure.code if final.failure else None, {})
+            self._dispatcher.tell_end(final, {})
         return self._store.final(final.job_id) or final
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from api_service import ApiService, problem
-from following import end, progress, soon, timed
+from following import end, ended, progress, soon, timed
 
 from metseg.jobs import Job, JobRequest, JobState, ModelRef, new_job_id
 from metseg_api import events, job_watch
@@ -65,6 +65,22 @@ def test_each_change_is_an_event_and_the_final_state_the_last_one(api: ApiServic
     answer = api.http.get(f"/v1/jobs/{job_id}")
     assert json.loads(last["data"]) == answer.json()
     assert answer.headers["etag"] == f'"{last["id"]}"'
+
+
+def test_a_change_that_is_heard_of_is_an_event_without_waiting_for_the_next_look(
+    own_api: ApiService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_watch, "LOOK_EVERY_S", 60.0)
+    job_id = own_api.submitted()
+    with listening(own_api, job_id) as blocks:
+        next(blocks)
+        assert told(next(blocks)).state is JobState.QUEUED
+        own_api.jobs.claim(job_id, 1)
+        own_api.dispatcher.write_progress(job_id, progress(0.5))
+        assert told(next(blocks)).state is JobState.RUNNING
+        end(own_api, job_id)
+        own_api.dispatcher.tell_end(ended(JobState.FAILED, "input_damaged", job_id), {})
+        assert told(next(blocks)).state is JobState.FAILED
 
 
 def test_who_comes_back_is_told_only_what_it_does_not_know(api: ApiService) -> None:
@@ -145,7 +161,7 @@ def test_a_damaged_record_ends_its_own_stream_and_no_other(api: ApiService) -> N
         with pytest.raises(httpx.RemoteProtocolError), listening(api, damaged) as blocks:  # noqa: PT012
             next(blocks)
             next(blocks)
-            (api.store / "jobs" / damaged / "job.json").write_text("{")
+            (api.store / "jobs" / damaged / "final.json").write_text("{")
             list(blocks)
         end(api, sound)
         assert told(next(others)).state is JobState.FAILED

@@ -1,9 +1,11 @@
 """What the API does for a job to end once and to be gone in time."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
 from redis import Redis
@@ -11,8 +13,10 @@ from redis_fixture import RedisServer
 from standin import wait_for
 
 from metseg import reconciler
+from metseg.blobs import open_blob_store
 from metseg.holders import Holders
-from metseg.jobs import KEPT_S, Final, JobState
+from metseg.jobs import KEPT_S, Final, JobState, new_job_id
+from metseg.jobstore import JobStore
 
 BOUNDARY = {"Content-Type": "multipart/form-data; boundary=b"}
 
@@ -38,10 +42,34 @@ def test_a_job_tells_when_it_expires_and_is_gone_from_then_on(api: ApiService) -
     assert api.jobs.finish(Final(job_id=job_id, state=JobState.CANCELLED, finished_at=finished_at))
     told = api.http.get(f"/v1/jobs/{job_id}").json()
     assert datetime.fromisoformat(told["expires_at"]) == finished_at + timedelta(seconds=KEPT_S)
-    api.jobs.create(record.model_copy(update={"kept_s": 0.001, "created_at": record.created_at}))
-    api.jobs.blobs.delete(f"jobs/{job_id}/final.json")
+    expired = record.model_copy(update={"id": new_job_id(), "kept_s": 0.001})
+    api.jobs.create(expired)
+    problem(api.http.get(f"/v1/jobs/{expired.id}"), 410, "job_gone")
+    problem(api.http.get(f"/v1/jobs/{expired.id}/result"), 410, "job_gone")
+
+
+def test_what_another_api_does_to_a_job_is_seen_at_the_next_look(api: ApiService) -> None:
+    job_id = api.submitted()
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["state"] == "queued"
+    other = JobStore(open_blob_store(api.settings.store))
+    other.claim(job_id, 1)
+    other.ask_cancel(job_id)
+    running = api.http.get(f"/v1/jobs/{job_id}").json()
+    assert (running["state"], running["cancel_requested"]) == ("running", True)
+    other.finish(Final(job_id=job_id, state=JobState.CANCELLED, finished_at=datetime.now(UTC)))
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["state"] == "cancelled"
+    other.erase(job_id)
     problem(api.http.get(f"/v1/jobs/{job_id}"), 410, "job_gone")
-    problem(api.http.get(f"/v1/jobs/{job_id}/result"), 410, "job_gone")
+
+
+def test_many_who_ask_at_once_for_several_jobs_are_each_answered_for_their_own(api: ApiService) -> None:
+    ended, gone, waiting = (api.submitted() for _ in range(3))
+    api.jobs.finish(Final(job_id=ended, state=JobState.CANCELLED, finished_at=datetime.now(UTC)))
+    api.jobs.erase(gone)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda one: httpx.get(f"{api.url}/v1/jobs/{one}"), [ended, gone, waiting] * 8))
+    seen = {(one.status_code, one.json().get("id"), one.json().get("state")) for one in answers}
+    assert seen == {(200, ended, "cancelled"), (410, None, None), (200, waiting, "queued")}
 
 
 def test_a_cancel_outlives_redis(api: ApiService) -> None:

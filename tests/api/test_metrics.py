@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
+from following import ended
 from redis_fixture import RedisServer, free_port
 
 from metseg.dispatch import TOTALS_KEY, connect
@@ -59,8 +60,8 @@ def test_ends_are_counted_by_state_and_code_and_stages_by_their_time(own_api: Ap
     connection = connect(own_api.settings.redis_url)
     connection.delete(TOTALS_KEY)
     connection.close()
-    own_api.dispatcher.count_end(JobState.SUCCEEDED, None, {"read": 1.5, "predict": 4.0})
-    own_api.dispatcher.count_end(JobState.FAILED, "input_damaged", {"read": 0.5})
+    own_api.dispatcher.tell_end(ended(JobState.SUCCEEDED), {"read": 1.5, "predict": 4.0})
+    own_api.dispatcher.tell_end(ended(JobState.FAILED, "input_damaged"), {"read": 0.5})
     own_api.http.post(f"/v1/jobs/{own_api.submitted()}/cancel")
     told = metrics(own_api)
     assert told['metseg_jobs_ended_total{state="succeeded",code=""}'] == 1

@@ -73,7 +73,7 @@ def test_progress_comes_back_as_it_was_written(dispatcher, redis):
     job_id, now = new_job_id(), datetime.now(UTC)
     progress = Progress(stage=Stage.PREDICT, fraction=0.5, attempt=1, started_at=now, updated_at=now)
     dispatcher.write_progress(job_id, progress)
-    assert dispatcher.read_progress(job_id) == progress
+    assert dispatcher.read_progress([job_id, "unknown"]) == {job_id: progress}
     assert 0 < redis.ttl(PROGRESS_KEY.format(job_id)) <= KEPT_S
 
 
@@ -82,7 +82,7 @@ def test_progress_that_cannot_be_read_is_none(dispatcher, redis, stored):
     job_id = new_job_id()
     if stored is not None:
         redis.set(PROGRESS_KEY.format(job_id), stored)
-    assert dispatcher.read_progress(job_id) is None
+    assert dispatcher.read_progress([job_id]) == {}
 
 
 def test_a_cancel_flag_is_seen_until_it_is_forgotten(dispatcher, redis):

@@ -18,9 +18,13 @@ def progress(fraction: float, *, attempt: int = 1) -> Progress:
 
 
 def end(api: ApiService, job_id: str, state: JobState = JobState.FAILED) -> None:
-    failure = Failure(code="input_damaged", message="The file breaks off.") if state is JobState.FAILED else None
-    final = Final(job_id=job_id, state=state, attempt=1, finished_at=datetime.now(UTC), failure=failure)
-    assert api.jobs.finish(final)
+    code = "input_damaged" if state is JobState.FAILED else None
+    assert api.jobs.finish(ended(state, code, job_id))
+
+
+def ended(state: JobState, code: str | None = None, job_id: str = "") -> Final:
+    failure = None if code is None else Failure(code=code, message="The file breaks off.")
+    return Final(job_id=job_id, state=state, attempt=1, finished_at=datetime.now(UTC), failure=failure)
 
 
 @contextmanager

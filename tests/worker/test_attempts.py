@@ -71,7 +71,7 @@ def test_an_unknown_error_is_stored_without_its_words(place: Workplace, monkeypa
 def test_progress_reaches_the_end_of_the_network(place: Workplace):
     job_id = place.submit(nifti())
     place.attempt(job_id)
-    progress = place.dispatcher.read_progress(job_id)
+    progress = place.dispatcher.read_progress([job_id]).get(job_id)
     assert (progress.stage, progress.slices_done) == (Stage.FINISH, progress.slices_total)
     assert progress.slices_total == 8
     assert 0.9 <= progress.fraction <= 1

@@ -143,5 +143,5 @@ def test_an_input_that_kills_its_horse_each_time_does_not_stop_the_queue(place: 
 
 def is_at(place: Workplace, job_id: str, attempt: int) -> bool:
     """Whether the network is being asked for the sake of that attempt."""
-    progress = place.dispatcher.read_progress(job_id)
+    progress = place.dispatcher.read_progress([job_id]).get(job_id)
     return progress is not None and (progress.attempt, progress.stage) == (attempt, Stage.PREDICT)

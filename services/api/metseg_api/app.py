@@ -1,5 +1,6 @@
 """The application: routes, error handlers and the edge, put together."""
 
+from asyncio import get_running_loop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -28,15 +29,25 @@ def create_app(settings: ApiSettings) -> FastAPI:
         backends = app.state.backends = await run_sync(Backends.open, settings)
         watch = app.state.watch = JobWatch(backends.reader)
         stop = Event()
-        keeper = Thread(target=backends.reconciler.run, args=(stop.wait,), name="keeper", daemon=True)
-        keeper.start()
+        loop = get_running_loop()
+
+        def hear(job_id: str) -> None:
+            loop.call_soon_threadsafe(watch.hear, job_id)
+
+        threads = [
+            Thread(target=backends.reconciler.run, args=(stop.wait,), name="keeper", daemon=True),
+            Thread(target=backends.news.listen, args=(hear, stop), name="news", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
         async with create_task_group() as beside:
             beside.start_soon(watch.run)
             beside.start_soon(backends.postman.run)
             yield
             beside.cancel_scope.cancel()
         stop.set()
-        await run_sync(keeper.join)
+        for thread in threads:
+            await run_sync(thread.join)
         await run_sync(backends.close)
 
     app = FastAPI(

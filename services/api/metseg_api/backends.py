@@ -1,7 +1,6 @@
 """What stands behind the API: store, queue, models and TF Serving, opened together."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Self, cast
 
 from fastapi import Depends, Request
@@ -11,6 +10,7 @@ from metseg.dispatch import Dispatcher
 from metseg.holders import Holders
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
+from metseg.news import News
 from metseg.reconciler import Reconciler
 from metseg.serving import ServingClient
 from metseg.tracing import Tracer, open_tracer
@@ -19,6 +19,7 @@ from metseg_api.admission import Admission, Limits
 from metseg_api.audit import AuditTrail
 from metseg_api.idempotency import KeysInFlight
 from metseg_api.keys import KeyFile
+from metseg_api.known_jobs import KnownJobs
 from metseg_api.oidc import TokenReader
 from metseg_api.rollout.choice import ModelChoice
 from metseg_api.settings import ApiSettings
@@ -28,22 +29,6 @@ from metseg_api.webhooks.postman import Postman
 from metseg_api.webhooks.sending import Sender
 
 SERVING_TIMEOUT_S = 3.0
-MOST_OWNERS = 100_000
-
-
-class JobOwners:
-    """Remembers whose job is whose, which never changes."""
-
-    def __init__(self, jobs: JobStore) -> None:
-        self._of = lru_cache(maxsize=MOST_OWNERS)(jobs.owner)
-
-    def of(self, job_id: str) -> str | None:
-        """Who sent a job; None for one from before access was controlled.
-
-        Raises:
-            JobNotFoundError: There is no such job.
-        """
-        return self._of(job_id)
 
 
 @dataclass(frozen=True)
@@ -57,12 +42,13 @@ class Backends:
     blobs: BlobStore
     jobs: JobStore
     dispatcher: Dispatcher
+    news: News
     holders: Holders
     line: WaitingLine
     in_flight: KeysInFlight
     keys: KeyFile | None
     tokens: TokenReader | None
-    owners: JobOwners
+    known: KnownJobs
     audit: AuditTrail
     admission: Admission
     webhooks: WebhookDesk
@@ -80,12 +66,13 @@ class Backends:
             blobs=blobs,
             jobs=jobs,
             dispatcher=Dispatcher(settings.redis_url),
+            news=News(settings.redis_url),
             holders=Holders(settings.redis_url),
             line=WaitingLine(settings.redis_url),
             in_flight=KeysInFlight(settings.redis_url),
             keys=settings.key_file(),
             tokens=TokenReader.of(settings),
-            owners=JobOwners(jobs),
+            known=KnownJobs(jobs),
             audit=AuditTrail(blobs),
             admission=Admission(settings.redis_url, Limits.of(settings)),
             webhooks=WebhookDesk.of(settings, jobs),
@@ -97,7 +84,7 @@ class Backends:
     @property
     def reader(self) -> JobReader:
         """Puts jobs together."""
-        return JobReader(self.jobs, self.dispatcher, self.line)
+        return JobReader(self.jobs, self.known, self.dispatcher, self.line)
 
     @property
     def reconciler(self) -> Reconciler:
@@ -113,6 +100,7 @@ class Backends:
     def close(self) -> None:
         """Give the connections back."""
         self.dispatcher.close()
+        self.news.close()
         self.holders.close()
         self.line.close()
         self.admission.close()
@@ -145,8 +133,13 @@ class Backends:
         return ModelChoice(settings.models, self.serving, settings.canary_share, settings.canary_compared)
 
 
-def _from_request(request: Request) -> Backends:
+def backends_of(request: Request) -> Backends:
+    """What stands behind the application that a request came to."""
     return cast(Backends, request.app.state.backends)
+
+
+async def _from_request(request: Request) -> Backends:  # a plain function would take a thread each time
+    return backends_of(request)
 
 
 BackendsOf = Annotated[Backends, Depends(_from_request)]

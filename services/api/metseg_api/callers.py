@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from metseg.errors import JobNotFoundError
 from metseg.jobs import is_job_id
 from metseg_api.audit import Action, AuditTrail, Deed
-from metseg_api.backends import Backends, BackendsOf
+from metseg_api.backends import Backends, backends_of
 from metseg_api.errors import KeyRequiredError, ScopeMissingError
 from metseg_api.examples import JOB_ID
 from metseg_api.keys import KEY_PREFIX, Scope
@@ -46,10 +46,9 @@ class Caller:
 
 
 async def _caller(
-    request: Request,
-    backends: BackendsOf,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
+    backends = backends_of(request)  # rather than as a dependency, which is resolved wherever it is named
     if backends.keys is None:
         return Caller()
     if credentials is None:
@@ -95,6 +94,7 @@ def needs(scope: Scope) -> Any:
 
 
 async def _own_job(
+    request: Request,
     job_id: Annotated[
         str,
         Path(
@@ -104,7 +104,6 @@ async def _own_job(
         ),
     ],
     caller: CallerOf,
-    backends: BackendsOf,
 ) -> str:
     """The job id of a path; what has not the form of one, or is another's, never gets further.
 
@@ -113,7 +112,7 @@ async def _own_job(
     """
     if not is_job_id(job_id):
         raise JobNotFoundError("There is no job of that id.")
-    if not caller.is_admin and not caller.may_see(await run_sync(backends.owners.of, job_id)):
+    if not caller.is_admin and not caller.may_see(await run_sync(backends_of(request).known.owner, job_id)):
         _log.warning("asked for another's job", extra={"job_id": job_id, "key_id": caller.key_id})
         raise JobNotFoundError("There is no job of that id.")
     return job_id
@@ -148,8 +147,8 @@ class Deeds:
         )
 
 
-async def _deeds(request: Request, backends: BackendsOf, caller: CallerOf) -> Deeds:
-    return Deeds(backends.audit, caller, request.state.request_id)
+async def _deeds(request: Request, caller: CallerOf) -> Deeds:
+    return Deeds(backends_of(request).audit, caller, request.state.request_id)
 
 
 DeedsOf = Annotated[Deeds, Depends(_deeds)]

@@ -1,4 +1,8 @@
-"""Looks at the jobs that somebody follows, once for all who follow one and with a share of a core at most."""
+"""Looks at the jobs that somebody follows, once for all who follow one and with a share of a core at most.
+
+A job is looked at as soon as it is heard to have changed, and every fifth of a second in any case: news may get
+lost.
+"""
 
 import logging
 import time
@@ -11,9 +15,10 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
-from metseg.errors import MetsegError, StoreUnavailableError
+from metseg.errors import StoreUnavailableError
 from metseg.jobs import Job
 from metseg_api.errors import TooManyFollowersError
+from metseg_api.fresh_looks import FreshLooks
 from metseg_api.views import JobReader, entity_tag
 
 LOOK_EVERY_S = 0.2
@@ -73,12 +78,18 @@ class Seen:
 
 
 class JobWatch:
-    """Shared by all requests of one process; `run` is to run beside them."""
+    """Shared by all requests of one process; `run` is to run beside them.
+
+    Attributes:
+        fresh: For requests that look once and do not follow.
+    """
 
     def __init__(self, reader: JobReader) -> None:
         self._reader = reader
+        self.fresh = FreshLooks(reader)
         self._seen: dict[str, Seen] = {}
-        self._wanted = anyio.Event()
+        self._heard: set[str] = set()
+        self._wanted, self._news = anyio.Event(), anyio.Event()
 
     @property
     def followers(self) -> int:
@@ -106,7 +117,7 @@ class JobWatch:
         """
         self.check_room()
         began = time.monotonic()
-        look = Look(began, await run_sync(self._reader.read, job_id))
+        look = Look(began, await self.fresh.read(job_id))
         seen = self._seen.setdefault(job_id, Seen(look))
         seen.take(look)
         seen.followers += 1
@@ -118,29 +129,45 @@ class JobWatch:
             if not seen.followers:
                 del self._seen[job_id]
 
+    def hear(self, job_id: str) -> None:
+        """Look at a job soon, if anybody follows it."""
+        if job_id in self._seen:
+            self._heard.add(job_id)
+            self._news.set()
+
     async def run(self) -> None:
         """Look at what is followed, again and again."""
+        next_round = 0.0
         while True:
             await self._wanted.wait()
             began = time.monotonic()
-            looks = await run_sync(self._looks, list(self._seen))
-            for job_id, look in looks.items():
-                if job_id in self._seen:
-                    self._seen[job_id].take(look)
+            is_round = began >= next_round
+            await self._look(self._seen if is_round else self._heard & self._seen.keys())
             if not self._seen:
                 self._wanted = anyio.Event()
-            await anyio.sleep(max(LOOK_EVERY_S, REST_SHARE * (time.monotonic() - began)))
+            rest_s = REST_SHARE * (time.monotonic() - began)
+            if is_round:
+                next_round = time.monotonic() + max(LOOK_EVERY_S, rest_s)
+            await anyio.sleep(rest_s)
+            with anyio.move_on_after(max(next_round - time.monotonic(), 0)):
+                await self._news.wait()
+
+    async def _look(self, job_ids: Iterable[str]) -> None:
+        wanted = list(job_ids)
+        self._heard.clear()
+        self._news = anyio.Event()
+        for job_id, look in (await run_sync(self._looks, wanted)).items():
+            if job_id in self._seen:
+                self._seen[job_id].take(look)
 
     def _looks(self, job_ids: Iterable[str]) -> dict[str, Look]:
+        began = time.monotonic()
         looks: dict[str, Look] = {}
-        for job_id in job_ids:
-            began = time.monotonic()
-            try:
-                looks[job_id] = Look(began, self._reader.read(job_id))
-            except StoreUnavailableError as exc:  # for a while: what was seen last stands
-                _log.warning("a followed job cannot be read", extra={"job_id": job_id, "code": exc.code})
-            except MetsegError as exc:  # it is gone, or its record is damaged
-                looks[job_id] = Look(began, exc)
+        for job_id, found in self._reader.read_many(job_ids).items():
+            if isinstance(found, StoreUnavailableError):  # for a while: what was seen last stands
+                _log.warning("a followed job cannot be read", extra={"job_id": job_id, "code": found.code})
+            else:  # also where it is gone, or its record is damaged
+                looks[job_id] = Look(began, found)
         return looks
 
 
@@ -148,7 +175,7 @@ def _mark(look: Look) -> str:
     return type(look.found).__name__ if isinstance(look.found, Exception) else entity_tag(look.found)
 
 
-def _from_request(request: Request) -> JobWatch:
+async def _from_request(request: Request) -> JobWatch:  # a plain function would take a thread each time
     return cast(JobWatch, request.app.state.watch)
 
 

@@ -56,5 +56,5 @@ def _visible_ids(backends: Backends, caller: Caller, *, before: str | None, limi
 
 def _is_visible(backends: Backends, caller: Caller, job_id: str) -> bool:
     with suppress(JobNotFoundError):  # erased at this moment
-        return caller.may_see(backends.owners.of(job_id))
+        return caller.may_see(backends.known.owner(job_id))
     return False

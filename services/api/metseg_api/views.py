@@ -1,18 +1,29 @@
 """A job as the API answers it, put together from what the store and the queue know of it."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from metseg.dispatch import Dispatcher
-from metseg.errors import JobGoneError, QueueUnavailableError
+from metseg.errors import JobGoneError, MetsegError, QueueUnavailableError
 from metseg.jobs import Final, Job, JobRecord, JobState, Progress, expires_at
-from metseg.jobstore import JobStore
+from metseg.jobstore import JobStore, Marks
 from metseg.waiting_line import WaitingLine
 from metseg_api.estimate import running_s, waiting_s
+from metseg_api.known_jobs import KnownJobs
 
 FIRST_ATTEMPT = 1  # a job that waits for another one is running
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What the store tells of a job."""
+
+    record: JobRecord
+    marks: Marks
+    final: Final | None
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class JobReader:
     """Reads jobs; while Redis is down the store alone answers, without progress."""
 
     jobs: JobStore
+    known: KnownJobs
     dispatcher: Dispatcher
     line: WaitingLine
 
@@ -41,44 +53,55 @@ class JobReader:
         Raises:
             JobNotFoundError: There is no such job.
             JobGoneError: It was deleted, or has expired.
+            StoreError: Its record is damaged, or the store does not answer.
         """
-        final = self.jobs.final(job_id)
-        attempt = self.jobs.latest_attempt(job_id)
-        record = self.jobs.load(job_id)  # last: what was read above was whole if there is no tombstone yet
+        [found] = self.read_many([job_id]).values()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def read_many(self, job_ids: Iterable[str]) -> dict[str, Job | MetsegError]:
+        """Jobs as they stand now; of one that `read` would not answer the reason."""
+        found: dict[str, Job | MetsegError] = {}
+        still_open: list[_Stored] = []
+        for job_id in job_ids:
+            try:
+                stored = self._stored(job_id)
+            except MetsegError as exc:
+                found[job_id] = exc
+            else:
+                if stored.final is None:
+                    still_open.append(stored)
+                else:
+                    found[job_id] = _finished(stored.record, stored.final)
+        live = self._live(still_open)
+        return found | {one.record.id: _unfinished(one, live.get(one.record.id, _Live())) for one in still_open}
+
+    def _stored(self, job_id: str) -> _Stored:
+        marks = self.jobs.marks(job_id)
+        record = self.known.record(job_id)
+        final = self.known.final(job_id) if marks.has_ended else None
         if expires_at(record, final) <= datetime.now(UTC):
             raise JobGoneError("the job has expired and its data are erased")
-        return self._open(record, attempt) if final is None else _finished(record, final)
+        return _Stored(record, marks, final)
 
-    def _open(self, record: JobRecord, attempt: int) -> Job:
-        live = self._live(record, attempt)
-        progress = live.progress
-        state = JobState.RUNNING if attempt or progress else JobState.QUEUED
-        return Job(
-            id=record.id,
-            state=state,
-            created_at=record.created_at,
-            expires_at=expires_at(record, None),
-            started_at=progress.started_at if progress else None,
-            attempt=max(attempt, progress.attempt) if progress else attempt,
-            cancel_requested=self.jobs.cancel_asked(record.id),
-            model=record.model,
-            request=record.request,
-            queue_position=live.position,
-            seconds_left=live.seconds_left,
-            progress=progress,
-            links=_links(record, state),
-        )
-
-    def _live(self, record: JobRecord, attempt: int) -> _Live:
+    def _live(self, still_open: Sequence[_Stored]) -> dict[str, _Live]:
+        """What Redis knows of each; where it stops answering, nobody waits for it once more."""
+        live: dict[str, _Live] = {}
         with suppress(QueueUnavailableError):
-            progress = self.dispatcher.read_progress(record.id)
-            if progress is not None and progress.attempt < attempt:
-                progress = None  # of an attempt that was lost
-            if attempt or progress:
-                return _Live(progress, seconds_left=running_s(progress, datetime.now(UTC)))
-            position = self.line.position(record.id, FIRST_ATTEMPT, record.request.priority)
-            return _Live(None, position, waiting_s(position, self.line.pace()))
-        return _Live()
+            told = self.dispatcher.read_progress([one.record.id for one in still_open])
+            for one in still_open:
+                live[one.record.id] = self._live_one(one, told.get(one.record.id))
+        return live
+
+    def _live_one(self, stored: _Stored, progress: Progress | None) -> _Live:
+        record, attempt = stored.record, stored.marks.attempt
+        if progress is not None and progress.attempt < attempt:
+            progress = None  # of an attempt that was lost
+        if attempt or progress:
+            return _Live(progress, seconds_left=running_s(progress, datetime.now(UTC)))
+        position = self.line.position(record.id, FIRST_ATTEMPT, record.request.priority)
+        return _Live(None, position, waiting_s(position, self.line.pace()))
 
 
 def entity_tag(job: Job) -> str:
@@ -98,6 +121,26 @@ def tag_matches(header: str | None, tag: str) -> bool:
 def job_path(job_id: str) -> str:
     """Where the API answers for a job."""
     return f"/v1/jobs/{job_id}"
+
+
+def _unfinished(stored: _Stored, live: _Live) -> Job:
+    record, attempt, progress = stored.record, stored.marks.attempt, live.progress
+    state = JobState.RUNNING if attempt or progress else JobState.QUEUED
+    return Job(
+        id=record.id,
+        state=state,
+        created_at=record.created_at,
+        expires_at=expires_at(record, None),
+        started_at=progress.started_at if progress else None,
+        attempt=max(attempt, progress.attempt) if progress else attempt,
+        cancel_requested=stored.marks.cancel_asked,
+        model=record.model,
+        request=record.request,
+        queue_position=live.position,
+        seconds_left=live.seconds_left,
+        progress=progress,
+        links=_links(record, state),
+    )
 
 
 def _finished(record: JobRecord, final: Final) -> Job:

@@ -149,7 +149,7 @@ def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: 
     if code is not None:
         span.end(code)
     with suppress(QueueUnavailableError):  # a job that is not counted has ended all the same
-        around.dispatcher.count_end(final.state, code, timings_s)
+        around.dispatcher.tell_end(final, timings_s)
     with suppress(_Terminated):  # the job has ended, so there is nothing to give back
         agreement.measure(around.dispatcher, watch.check)
 

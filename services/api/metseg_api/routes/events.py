@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
-from metseg_api.backends import BackendsOf
 from metseg_api.callers import OwnJobId, needs
 from metseg_api.errors import TooManyFollowersError
 from metseg_api.events import MEDIA_TYPE, event_id, job_events
@@ -52,7 +50,6 @@ EVENT_SCHEMA = {
 )
 async def follow_job(
     job_id: OwnJobId,
-    backends: BackendsOf,
     watch: WatchOf,
     last_event_id: Annotated[
         str | None,
@@ -65,7 +62,7 @@ async def follow_job(
     itself) after a line that broke: what was missed is not repeated, since the next event tells all.
     """
     watch.check_room()
-    job = await run_sync(backends.reader.read, job_id)
+    job = await watch.fresh.read(job_id)
     if job.state.is_final and event_id(job) == last_event_id:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -160,7 +160,6 @@ def list_jobs(
 async def get_job(
     request: Request,
     job_id: OwnJobId,
-    backends: BackendsOf,
     watch: WatchOf,
     prefer: Annotated[
         str | None,
@@ -177,15 +176,16 @@ async def get_job(
     """How far a job is; its `error` tells why one failed."""
     wait_s = preferred_wait_s(prefer)
     if wait_s is None:
-        job = await run_sync(backends.reader.read, job_id)
+        job = await watch.fresh.read(job_id)
     else:
         job = await wait_for_change(request, watch, job_id, known=if_none_match, wait_s=wait_s)
     headers = {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}
     if not job.state.is_final:
         headers["Retry-After"] = str(POLL_AFTER_S)
-    if tag_matches(if_none_match, entity_tag(job)):
-        return Response(status_code=304, headers=headers | {"ETag": entity_tag(job)})
-    return _job_response(job, headers=headers)
+    tag = entity_tag(job)
+    if tag_matches(if_none_match, tag):
+        return Response(status_code=304, headers=headers | {"ETag": tag})
+    return _job_response(job, tag=tag, headers=headers)
 
 
 @router.post(
@@ -219,7 +219,7 @@ def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Respon
             raise JobStateError("The job ended meanwhile.")
         with suppress(QueueUnavailableError):  # tells a worker that began at this very moment
             backends.dispatcher.request_cancel(job_id)
-            backends.dispatcher.count_end(final.state, None, {})
+            backends.dispatcher.tell_end(final, {})
     else:
         backends.jobs.ask_cancel(job_id)
         backends.dispatcher.request_cancel(job_id)
@@ -249,8 +249,11 @@ def delete_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Respon
     return Response(status_code=204)
 
 
-def _job_response(job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    sent = {"ETag": entity_tag(job)} | (headers or {})
+def _job_response(
+    job: Job, *, tag: str | None = None, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """The answer that tells a job; its `tag` where that is known already."""
+    sent = {"ETag": tag or entity_tag(job)} | (headers or {})
     return Response(job.model_dump_json(), status, headers=sent, media_type="application/json")
 
 
