@@ -47,6 +47,16 @@ def test_what_has_no_owner_is_found(store: JobStore, tmp_path: Path, path: str) 
     assert any("no owner" in wrong for wrong in audit(tmp_path, {job_id}).wrong)
 
 
+def test_every_file_of_an_upload_has_an_owner_and_one_more_has_not(store: JobStore, tmp_path: Path) -> None:
+    job_id = put_ended_job(tmp_path, b"mask")[0]
+    store.blobs.put(store.input_key(job_id, 1), b"scan")
+    record = store.load(job_id)
+    store.create(record.model_copy(update={"inputs": 2 * record.inputs}))
+    assert audit(tmp_path, {job_id}).wrong == []
+    store.blobs.put(store.input_key(job_id, 2), b"scan")
+    assert any("no owner" in wrong for wrong in audit(tmp_path, {job_id}).wrong)
+
+
 def test_a_job_that_nobody_accepted_is_found(store: JobStore, tmp_path: Path) -> None:
     put_ended_job(tmp_path, b"mask")
     assert any("never accepted" in wrong for wrong in audit(tmp_path, set()).wrong)

@@ -18,6 +18,9 @@ from deploy.local.settings import ROOT
 FILES: Final = ("docker-compose.yml", "compose.cpu.yaml", "compose.standin.yaml")
 SERVICES: Final = ("redis", "serving", "api", "worker", "ui")
 READY_WITHIN_S: Final = 600
+BACK_WITHIN_S: Final = 120
+KILL_MAIN: Final = "kill -9 $(cat /proc/1/task/1/children)"
+"""From inside: the engine takes the end of `docker kill` for a wanted one and starts nothing again."""
 
 
 class Deployment:
@@ -35,6 +38,7 @@ class Deployment:
             **environ,
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": ":".join(FILES),
+            "COMPOSE_ENV_FILES": os.devnull,  # no `.env` of a developer is read
             "COMPOSE_ANSI": "never",
             "COMPOSE_PROGRESS": "quiet",
             "METSEG_API_PORT": str(self.api_port),
@@ -81,13 +85,28 @@ class Deployment:
         return result.stdout
 
     def compose(self, *arguments: str | Path) -> str:
-        """What a `docker compose` command writes; no `.env` of a developer is read."""
-        return self.docker("compose", "--env-file", os.devnull, *arguments)
+        """What a `docker compose` command writes."""
+        return self.docker("compose", *arguments)
 
-    def up(self) -> None:
+    def shell(self, commands: str, folder: Path) -> str:
+        """What the lines of a guide write, run in a folder from which Compose finds its files."""
+        files = {"COMPOSE_FILE": ":".join(str(ROOT / name) for name in FILES)}
+        ran = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=folder,
+            env={**self.environ, **files},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ran.returncode:
+            pytest.fail(f"{commands}\n{ran.stdout[-2000:]}\n{ran.stderr[-4000:]}")
+        return ran.stdout
+
+    def up(self, *arguments: str) -> None:
         """Start everything and wait until it is healthy; fails with the logs where it is not."""
         try:
-            self.compose("up", "--detach", "--wait", "--wait-timeout", str(READY_WITHIN_S))
+            self.compose("up", "--detach", "--wait", "--wait-timeout", str(READY_WITHIN_S), *arguments)
         except BaseException:
             print(self.compose("ps", "--all"), self.compose("logs", "--tail", "25"))  # noqa: T201
             raise
@@ -104,6 +123,36 @@ class Deployment:
     def run_in(self, container: str, *command: str) -> str:
         """What a command writes inside a container."""
         return self.docker("exec", container, *command)
+
+    def started_at(self, container: str) -> str:
+        """When the engine started a container last."""
+        return str(self.inspect(container)["State"]["StartedAt"])
+
+    def kill(self, container: str) -> None:
+        """End a container's main process as a crash would, and wait until the engine has started it again."""
+        before = self.started_at(container)
+        self.docker("exec", container, "sh", "-c", KILL_MAIN, check=False)
+        deadline = time.monotonic() + BACK_WITHIN_S
+        while self.started_at(container) == before or not self.inspect(container)["State"]["Running"]:
+            if time.monotonic() > deadline:
+                pytest.fail(f"{container} was not started again: {self.inspect(container)['State']}")
+            time.sleep(0.2)
+
+    def wait_until_healthy(self, service: str) -> None:
+        """Wait until every container of a service says that it does its work."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while any(self._health(container) != "healthy" for container in self.containers(service)):
+            if time.monotonic() > deadline:
+                pytest.fail(f"{service} is not healthy\n{self.compose('logs', '--tail', '25', service)}")
+            time.sleep(0.5)
+
+    def _health(self, container: str) -> str:
+        return str(self.inspect(container)["State"]["Health"]["Status"])
+
+    def copy_store(self, folder: Path) -> Path:
+        """The blob store as it stands, in a folder that is made for it."""
+        self.docker("cp", "--quiet", f"{self.containers('api')[0]}:/store", folder)
+        return folder
 
     def leftovers(self) -> dict[str, list[str]]:
         """What the engine still has of this project."""

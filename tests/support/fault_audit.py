@@ -3,10 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from metseg.blobs import open_blob_store
+from metseg.errors import JobNotFoundError
 from metseg.jobs import AttemptEnd, Final, JobState
 from metseg.jobstore import CANCEL, END, LEASE, TOMBSTONE, JobStore
 
@@ -67,9 +69,14 @@ def _ownerless(folder: Path, store: JobStore) -> Iterator[Path]:
         job_id, *rest = path.relative_to(folder / "jobs").parts
         names = [TOMBSTONE]
         if not (folder / "jobs" / job_id / TOMBSTONE).exists():
-            names = ["job.json", "input/0", CANCEL, "final.json", *_of_attempts(store, job_id)]
+            names = ["job.json", CANCEL, "final.json", *_of_inputs(store, job_id), *_of_attempts(store, job_id)]
         if "/".join(rest) not in names:
             yield path.relative_to(folder)
+
+
+def _of_inputs(store: JobStore, job_id: str) -> Iterator[str]:
+    with suppress(JobNotFoundError):  # a broken-off upload, whose files have no owner then
+        yield from (f"input/{number}" for number in range(len(store.load(job_id).inputs)))
 
 
 def _of_attempts(store: JobStore, job_id: str) -> Iterator[str]:
