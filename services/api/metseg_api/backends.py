@@ -25,7 +25,8 @@ from metseg_api.rollout.choice import ModelChoice
 from metseg_api.settings import ApiSettings
 from metseg_api.views import JobReader
 from metseg_api.webhooks.desk import WebhookDesk
-from metseg_api.webhooks.postman import Postman
+from metseg_api.webhooks.figures import WebhookFigures
+from metseg_api.webhooks.postman import Postman, Watched
 from metseg_api.webhooks.sending import Sender
 
 SERVING_TIMEOUT_S = 3.0
@@ -52,6 +53,7 @@ class Backends:
     audit: AuditTrail
     admission: Admission
     webhooks: WebhookDesk
+    webhook_figures: WebhookFigures
     models: ModelLibrary
     serving: ServingClient
     tracer: Tracer
@@ -76,6 +78,7 @@ class Backends:
             audit=AuditTrail(blobs),
             admission=Admission(settings.redis_url, Limits.of(settings)),
             webhooks=WebhookDesk.of(settings, jobs),
+            webhook_figures=WebhookFigures(),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
             tracer=open_tracer("metseg-api", settings),
@@ -94,8 +97,8 @@ class Backends:
     @property
     def postman(self) -> Postman:
         """Delivers webhooks."""
-        desk = self.webhooks
-        return Postman(self.reader, desk.deliveries, desk.secrets, Sender(desk.targets).send)
+        watched = Watched(self.webhook_figures, self.tracer)
+        return Postman(self.reader, self.webhooks, Sender(self.webhooks.targets).send, watched)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -1,19 +1,16 @@
-"""Figures in the text format of Prometheus: the service's own, and what Redis and the store tell when asked.
+"""Figures for Prometheus: the service's own, and what Redis and the store tell when asked.
 
-Labels are route templates, states, stages and error codes: nothing that a sender could choose.
+Labels are route templates, states, stages, outcomes and error codes: nothing that a sender could choose.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from metseg.errors import QueueUnavailableError, StoreError
 from metseg.jobs import Priority
 from metseg_api.backends import Backends
-
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-Sample = tuple[Mapping[str, str], float]
+from metseg_api.prometheus import Sample, metric, plain, samples
 
 
 class HttpFigures:
@@ -41,8 +38,8 @@ class HttpFigures:
         requests = [(labels, float(told[0])) for labels, told in labelled]
         seconds = [(labels, told[1]) for labels, told in labelled]
         return [
-            *_metric("metseg_http_requests_total", "counter", "Requests answered by this process.", requests),
-            *_metric("metseg_http_seconds_total", "counter", "Time until they were answered in full.", seconds),
+            *metric("metseg_http_requests_total", "counter", "Requests answered by this process.", requests),
+            *metric("metseg_http_seconds_total", "counter", "Time until they were answered in full.", seconds),
         ]
 
 
@@ -51,13 +48,14 @@ def exposition(backends: Backends, http: HttpFigures, followers: int) -> str:
     queue, store = _queue_lines(backends), _store_lines(backends)
     up = [({"part": "queue"}, float(bool(queue))), ({"part": "store"}, float(store is not None))]
     lines = [
-        *_metric("metseg_up", "gauge", "Whether a part behind the gateway answers.", up),
+        *metric("metseg_up", "gauge", "Whether a part behind the gateway answers.", up),
         *queue,
         *(store or []),
-        *_metric(
+        *metric(
             "metseg_followers", "gauge", "Requests that wait or stream events here.", [({}, float(followers))]
         ),
         *http.lines(),
+        *backends.webhook_figures.lines(),
     ]
     return "\n".join(lines) + "\n"
 
@@ -68,18 +66,18 @@ def _queue_lines(backends: Backends) -> list[str]:
         depth = [({"lane": lane.value}, float(line.depth(lane))) for lane in Priority]
         oldest = [({"lane": lane.value}, line.oldest_s(lane)) for lane in Priority]
         return [
-            *_metric("metseg_queue_depth", "gauge", "Attempts that wait for a worker.", depth),
-            *_metric("metseg_queue_oldest_seconds", "gauge", "Wait of the one that waits longest.", oldest),
-            *_metric("metseg_workers_alive", "gauge", "Workers that beat.", _plain(line.pace().workers)),
-            *_metric("metseg_reconciler_leads", "gauge", "Whether anyone looks after the jobs.", _plain(led)),
-            *_metric("metseg_jobs_ended_total", "counter", "Jobs by state and error code.", _ended(totals)),
-            *_metric("metseg_stage_seconds", "summary", "Time in each stage of a job.", ()),
-            *_samples("metseg_stage_seconds_sum", _stages(totals, "seconds")),
-            *_samples("metseg_stage_seconds_count", _stages(totals, "times")),
-            *_metric("metseg_canary_dice", "summary", "Overlap of canary and stable version on a scan.", ()),
-            *_samples("metseg_canary_dice_sum", _pairs(totals, "dice")),
-            *_samples("metseg_canary_dice_count", _pairs(totals, "compared")),
-            *_metric(
+            *metric("metseg_queue_depth", "gauge", "Attempts that wait for a worker.", depth),
+            *metric("metseg_queue_oldest_seconds", "gauge", "Wait of the one that waits longest.", oldest),
+            *metric("metseg_workers_alive", "gauge", "Workers that beat.", plain(line.pace().workers)),
+            *metric("metseg_reconciler_leads", "gauge", "Whether anyone looks after the jobs.", plain(led)),
+            *metric("metseg_jobs_ended_total", "counter", "Jobs by state and error code.", _ended(totals)),
+            *metric("metseg_stage_seconds", "summary", "Time in each stage of a job.", ()),
+            *samples("metseg_stage_seconds_sum", _stages(totals, "seconds")),
+            *samples("metseg_stage_seconds_count", _stages(totals, "times")),
+            *metric("metseg_canary_dice", "summary", "Overlap of canary and stable version on a scan.", ()),
+            *samples("metseg_canary_dice_sum", _pairs(totals, "dice")),
+            *samples("metseg_canary_dice_count", _pairs(totals, "compared")),
+            *metric(
                 "metseg_canary_same_count_total",
                 "counter",
                 "Scans on which they found as many lesions.",
@@ -94,7 +92,7 @@ def _store_lines(backends: Backends) -> list[str] | None:
         free = backends.blobs.free_bytes()
     except StoreError:
         return None
-    return _metric("metseg_store_free_bytes", "gauge", "Room left in the store.", _plain(free))
+    return metric("metseg_store_free_bytes", "gauge", "Room left in the store.", plain(free))
 
 
 def _ended(totals: Mapping[str, float]) -> list[Sample]:
@@ -110,21 +108,3 @@ def _stages(totals: Mapping[str, float], kind: str) -> list[Sample]:
 def _pairs(totals: Mapping[str, float], kind: str) -> list[Sample]:
     split = [(name.split(":"), value) for name, value in sorted(totals.items()) if name.startswith(f"{kind}:")]
     return [({"model": parts[1], "canary": parts[2], "stable": parts[3]}, value) for parts, value in split]
-
-
-def _plain(value: float | None) -> list[Sample]:
-    """A sample without labels; none where there is no value."""
-    return [] if value is None else [({}, float(value))]
-
-
-def _metric(name: str, kind: str, told: str, samples: Iterable[Sample]) -> list[str]:
-    return [f"# HELP {name} {told}", f"# TYPE {name} {kind}", *_samples(name, samples)]
-
-
-def _samples(name: str, samples: Iterable[Sample]) -> list[str]:
-    return [f"{name}{_labels(labels)} {value!r}" for labels, value in samples]
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    inside = ",".join(f'{name}="{value}"' for name, value in labels.items())
-    return f"{{{inside}}}" if inside else ""

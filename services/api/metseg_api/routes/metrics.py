@@ -5,10 +5,11 @@ from fastapi import APIRouter, Request, Response
 from metseg_api.backends import BackendsOf
 from metseg_api.callers import needs
 from metseg_api.examples import METRICS
-from metseg_api.figures import MEDIA_TYPE, exposition
+from metseg_api.figures import exposition
 from metseg_api.job_watch import WatchOf
 from metseg_api.keys import Scope
 from metseg_api.openapi import SCOPE_PROBLEMS, answer, links, problems
+from metseg_api.prometheus import MEDIA_TYPE
 
 router = APIRouter(tags=["service"])
 

@@ -89,6 +89,11 @@ class Standing:
     next_at: datetime | None = None
 
 
+def is_last(number: int, status: int | None) -> bool:
+    """Whether no attempt follows one of that number that did not deliver; `status` is the receiver's."""
+    return status == GONE or number > len(PAUSES)
+
+
 def standing(attempts: Sequence[Delivery], finished_at: datetime | None) -> Standing:
     """Where the delivery of a job's end stands; `finished_at` is None while the job has not ended."""
     last = attempts[-1] if attempts else None
@@ -98,7 +103,7 @@ def standing(attempts: Sequence[Delivery], finished_at: datetime | None) -> Stan
         return Standing(DeliveryState.DELIVERED)
     if last.ended_at is None:
         return Standing(DeliveryState.PENDING)
-    if last.status == GONE or len(attempts) > len(PAUSES):
+    if is_last(len(attempts), last.status):
         return Standing(DeliveryState.GIVEN_UP)
     return Standing(DeliveryState.PENDING, last.ended_at + PAUSES[len(attempts) - 1])
 
@@ -129,10 +134,10 @@ class Deliveries:
             self._jobs.webhook_key(job_id, number, "claim.json"), claim.model_dump_json().encode()
         )
 
-    def end(self, job_id: str, number: int, outcome: Outcome, status: int | None = None) -> None:
-        """Note how an attempt ended, unless that is known."""
+    def end(self, job_id: str, number: int, outcome: Outcome, status: int | None = None) -> bool:
+        """Note how an attempt ended; False if that is known already."""
         end = DeliveryEnd(ended_at=datetime.now(UTC), outcome=outcome, status=status)
-        self._blobs.put_if_absent(
+        return self._blobs.put_if_absent(
             self._jobs.webhook_key(job_id, number, "end.json"), end.model_dump_json().encode()
         )
 

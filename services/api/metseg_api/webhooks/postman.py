@@ -18,10 +18,12 @@ from anyio.to_thread import run_sync
 
 from metseg.errors import JobGoneError, JobNotFoundError, MetsegError, StoreError, StoreUnavailableError
 from metseg.jobs import JobRecord
+from metseg.tracing import Side, Tracer
 from metseg_api.views import JobReader
-from metseg_api.webhooks.deliveries import Deliveries, Delivery, DeliveryState, Outcome, standing
+from metseg_api.webhooks.deliveries import DeliveryState, Outcome, standing
+from metseg_api.webhooks.desk import WebhookDesk
+from metseg_api.webhooks.figures import WebhookFigures
 from metseg_api.webhooks.message import body_of, signed_headers
-from metseg_api.webhooks.secrets import SecretBook
 from metseg_api.webhooks.sending import ATTEMPT_S, Answer
 
 LOOK_EVERY_S: Final = 1.0
@@ -47,6 +49,7 @@ class _Errand:
 
     record: JobRecord
     number: int
+    job_ended_at: datetime
 
     @property
     def url(self) -> str:
@@ -59,12 +62,21 @@ class _Errand:
         return urlsplit(self.url).hostname
 
 
+@dataclass(frozen=True)
+class Watched:
+    """Where an operator sees what is done."""
+
+    figures: WebhookFigures
+    tracer: Tracer
+
+
 class Postman:
     """Made once in each API; `run` is to run beside its requests."""
 
-    def __init__(self, reader: JobReader, deliveries: Deliveries, secrets: SecretBook, send: Send) -> None:
+    def __init__(self, reader: JobReader, desk: WebhookDesk, send: Send, watched: Watched) -> None:
         self._reader, self._jobs = reader, reader.jobs
-        self._deliveries, self._secrets, self._send = deliveries, secrets, send
+        self._deliveries, self._secrets, self._send = desk.deliveries, desk.secrets, send
+        self._figures, self._tracer = watched.figures, watched.tracer
         self._under_way: dict[str, _Errand] = {}
         self._since: dict[tuple[str, int], float] = {}
         self._troubled = False
@@ -134,14 +146,21 @@ class Postman:
             self._settle(job_id)
             return None
         if stands.next_at is None:
-            self._end_if_lost(job_id, attempts[-1])
+            self._end_if_lost(_Errand(record, attempts[-1].number, final.finished_at))
             return None
-        return _Errand(record, len(attempts) + 1) if stands.next_at <= datetime.now(UTC) else None
+        due = stands.next_at <= datetime.now(UTC)
+        return _Errand(record, len(attempts) + 1, final.finished_at) if due else None
 
-    def _end_if_lost(self, job_id: str, attempt: Delivery) -> None:
-        if self._unchanged_s(job_id, attempt.number) > LOST_S:
-            _log.warning("webhook attempt was lost", extra={"job_id": job_id, "attempt": attempt.number})
-            self._deliveries.end(job_id, attempt.number, Outcome.LOST)
+    def _end_if_lost(self, errand: _Errand) -> None:
+        job_id, number = errand.record.id, errand.number
+        if self._unchanged_s(job_id, number) > LOST_S:
+            _log.warning("webhook attempt was lost", extra={"job_id": job_id, "attempt": number})
+            self._end(errand, Answer(Outcome.LOST))
+
+    def _end(self, errand: _Errand, answer: Answer) -> None:
+        """Note and count how an attempt ended, unless another process did."""
+        if self._deliveries.end(errand.record.id, errand.number, answer.outcome, answer.status):
+            self._figures.count(errand.number, answer.outcome, answer.status, errand.job_ended_at)
 
     def _unchanged_s(self, job_id: str, number: int) -> float:
         """For how long this process has seen an attempt, or 0 for a missing job, as it is, by its own clock."""
@@ -159,10 +178,10 @@ class Postman:
             if not await run_sync(self._deliveries.claim, job_id, number):
                 return
             try:
-                answer = await self._attempt(errand)
+                answer = await self._traced(errand)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await run_sync(self._deliveries.end, job_id, number, answer.outcome, answer.status)
+                    await run_sync(self._end, errand, answer)
         except MetsegError as exc:
             _log.warning("webhook attempt failed", extra={"job_id": job_id, "attempt": number, "code": exc.code})
         else:
@@ -170,6 +189,18 @@ class Postman:
             _log.info("webhook attempt", extra=told)
         finally:
             del self._under_way[job_id]
+
+    async def _traced(self, errand: _Errand) -> Answer:
+        """An attempt as a span of its job's trace."""
+        parent, job_id = errand.record.traceparent, errand.record.id
+        with self._tracer.span(
+            "webhook", side=Side.CLIENT, parent=parent, job_id=job_id, attempt=errand.number
+        ) as span:
+            answer = await self._attempt(errand)
+            span.tell(status=answer.status)
+            if answer.outcome is not Outcome.DELIVERED:
+                span.end(answer.outcome.value)
+        return answer
 
     async def _attempt(self, errand: _Errand) -> Answer:
         record = errand.record
