@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -35,6 +36,7 @@ from metseg.serving import ServingClient
 from metseg.tracing import OFF, Side, Span, Tracer, open_tracer
 from metseg_worker.agreement import Agreement
 from metseg_worker.making import Means, make_files
+from metseg_worker.patience import patiently
 from metseg_worker.scratch import scratch
 from metseg_worker.settings import WorkerSettings
 from metseg_worker.staging import staged
@@ -179,7 +181,9 @@ def _attempted(
                 means, record, folder, check=check, on_progress=on_progress, on_found=agreement.keep
             )
             around.store.load(record.id)
-            artefacts = [around.store.put_artefact(record.id, attempt, *file) for file in files]
+            for file in files:
+                put = partial(around.store.put_artefact, record.id, attempt, *file)
+                artefacts.append(patiently(put, partial(check, look=True), job_id=record.id))
             watch.check(look=True)  # the last moment at which a cancel can be kept to
         state = JobState.SUCCEEDED
     except JobGoneError:
