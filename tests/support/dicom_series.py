@@ -119,6 +119,7 @@ def _image(kind: uid.UID, volume: Volume) -> Dataset:
     image.Modality = "MR"
     image.PatientName, image.PatientID, image.PatientBirthDate = "Muster^Erika", "4711", "19450203"
     image.StudyInstanceUID, image.SeriesInstanceUID = f"{SERIES_UID}.8", SERIES_UID
+    image.FrameOfReferenceUID = f"{SERIES_UID}.9"
     image.SeriesNumber = 4
     image.Columns, image.Rows = volume.shape[:2]
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"

@@ -13,8 +13,9 @@ from pydicom import Dataset, uid
 from metseg.errors import InputError
 from metseg.scan import Scan
 from metseg.volume import Volume
+from metseg_worker.confined import ChildLimits
 from metseg_worker.opening import Asked, open_scan
-from metseg_worker.reading import ReaderLimits, read_in_child
+from metseg_worker.reading import read_in_child
 
 FUNCTIONAL_GROUPS, REFERENCED = b"\x00\x52\x29\x92", b"\x08\x00\x10\x11"
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
@@ -143,7 +144,7 @@ def read_in_little_memory(content: bytes, folder: Path) -> Scan:
     for name in ("in", "out"):
         (folder / name).mkdir()
     (folder / "in" / "0").write_bytes(content)
-    limits = ReaderLimits(memory_bytes=512 << 20)
+    limits = ChildLimits(memory_bytes=512 << 20)
     return read_in_child(folder / "in", folder / "out", Asked(), check=lambda: None, limits=limits)
 
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from dicom_series import SERIES_UID, classic, to_bytes, zipped
 from phantoms import affine_of, centred, head_with_ball
+from pydicom import dcmread
 from workplace import Workplace
 
 from metseg.jobs import JobState
 from metseg.volume import Volume
 
 SHAPE = (64, 56, 20)
+PATIENT_ID = "ID-4711"
+SECRETS = ("Muster", PATIENT_ID, "19450203", SERIES_UID)
 BALL_MM = np.array((28.0, 12, 18))
 
 
@@ -24,7 +27,7 @@ def head() -> Volume:
 
 
 def files() -> list[bytes]:
-    return [to_bytes(image) for image in classic(head())][::-1]
+    return [to_bytes(image) for image in classic(head(), PatientID=PATIENT_ID)][::-1]
 
 
 @pytest.mark.parametrize("sent", ["as files", "as a zip file"])
@@ -52,16 +55,36 @@ def test_the_scan_that_the_page_draws_is_the_series(place: Workplace):
     np.testing.assert_array_equal(np.asarray(scan.dataobj), head().array)
 
 
-def test_the_series_that_is_asked_for_is_segmented_and_no_artefact_holds_the_patient(place: Workplace):
-    other = [to_bytes(image) for image in classic(head(), SeriesInstanceUID="1.2.3", SeriesNumber=9)]
+def test_the_patient_stands_in_the_dicom_objects_of_the_series_asked_for_and_nowhere_else(
+    place: Workplace, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("DEBUG")
+    other = [
+        to_bytes(image)
+        for image in classic(head(), PatientID=PATIENT_ID, SeriesInstanceUID="1.2.3", SeriesNumber=9)
+    ]
     job_id = place.submit(*files(), *other, series_uid=SERIES_UID)
-    assert place.attempt(job_id).state is JobState.SUCCEEDED
-    for name in set(place.names(job_id)) - {"lease.json", "end.json"}:
+    final = place.attempt(job_id)
+    assert final.state is JobState.SUCCEEDED, final.failure
+    types = {artefact.name: artefact.media_type for artefact in final.artefacts}
+    objects = [name for name, media_type in types.items() if media_type == "application/dicom"]
+    assert sorted(objects) == ["rtstruct.dcm", "seg.dcm", "sr.dcm"]
+    for name in objects:
+        made = dcmread(place.artefact(job_id, name))
+        assert (made.PatientName, made.PatientID, made.PatientBirthDate) == (
+            "Muster^Erika",
+            PATIENT_ID,
+            "19450203",
+        )
+        assert made.StudyInstanceUID == f"{SERIES_UID}.8"
+        assert b"1.2.3\0" not in place.artefact(job_id, name).read_bytes()
+    for name in set(place.names(job_id)) - {"lease.json", "end.json", *objects}:
         content = place.artefact(job_id, name).read_bytes()
         held = nibabel.load(place.artefact(job_id, name)) if name.endswith(".nii.gz") else None
         content += held.header.binaryblock if held is not None else b""
-        for secret in (b"Muster", b"4711", b"19450203", SERIES_UID.encode()):
-            assert secret not in content, name
+        for secret in SECRETS:
+            assert secret.encode() not in content, name
+    assert not [secret for secret in SECRETS if secret in final.model_dump_json() + caplog.text]
 
 
 def test_a_series_that_is_not_sound_fails_its_job_with_the_reason(place: Workplace):

@@ -11,13 +11,14 @@ from workplace import Workplace
 
 from metseg.errors import DamagedInputError, InputTooLargeError, JobCancelledError
 from metseg.jobs import JobState
-from metseg_worker import reading
+from metseg_worker import confined
+from metseg_worker.confined import ChildLimits
 from metseg_worker.opening import Asked
-from metseg_worker.reading import ReaderLimits, read_in_child
+from metseg_worker.reading import read_in_child
 
 LOOPING = """
-from metseg_worker.reading import ReaderLimits, _confine
-_confine(ReaderLimits(cpu_s=1))
+from metseg_worker.confined import ChildLimits, _confine
+_confine(ChildLimits(cpu_s=1))
 while True:
     pass
 """
@@ -40,7 +41,7 @@ def read(content: bytes, folder: Path, *, check=lambda: None, **limits: int):
     for name in ("in", "out"):
         (folder / name).mkdir()
     (folder / "in" / "0").write_bytes(content)
-    return read_in_child(folder / "in", folder / "out", Asked(), check=check, limits=ReaderLimits(**limits))
+    return read_in_child(folder / "in", folder / "out", Asked(), check=check, limits=ChildLimits(**limits))
 
 
 def test_a_sound_file_comes_through_the_child_as_it_is(tmp_path: Path):
@@ -58,7 +59,7 @@ def test_a_reader_cannot_fill_the_disk(tmp_path: Path):
 
 
 def test_a_reader_that_takes_too_long_is_killed(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(reading, "POLL_S", 0.01)
+    monkeypatch.setattr(confined, "POLL_S", 0.01)
     with pytest.raises(InputTooLargeError, match="within 0 seconds"):
         read(nifti(), tmp_path, wall_s=0)
 
@@ -103,7 +104,7 @@ def replace_reader(monkeypatch, folder: Path, code: str) -> None:
     """Let other code run where the reader would."""
     script = folder / "other_reader.py"
     script.write_text(code)
-    popen = reading.subprocess.Popen
+    popen = confined.subprocess.Popen
     monkeypatch.setattr(
-        reading.subprocess, "Popen", lambda command, **options: popen([sys.executable, str(script)], **options)
+        confined.subprocess, "Popen", lambda command, **options: popen([sys.executable, str(script)], **options)
     )

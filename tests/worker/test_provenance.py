@@ -8,13 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
+import numpy as np
 import pytest
+from dicom_series import classic, to_bytes, zipped
 from hostile_files import nifti
-from phantoms import card, png
+from phantoms import affine_of, card, png
 from PIL import Image
 from workplace import Workplace
 
 from metseg.report import Report
+from metseg.volume import Volume
 
 
 def note_of_nifti(path: Path) -> str:
@@ -36,6 +39,14 @@ def note_of_csv(path: Path) -> str:
 def note_of_pdf(path: Path) -> str:
     [keywords] = re.findall(rb"/Keywords \((.*?)\)\n", path.read_bytes(), re.DOTALL)
     return re.sub(rb"\\(.)", rb"\1", keywords).decode()
+
+
+def dicom() -> bytes:
+    """A series as a zip file, with a bright block in it."""
+    array = np.full((32, 32, 8), 100, np.uint16)
+    array[10:16, 10:16, 3:6] = 1000
+    images = classic(Volume(array, affine_of(("L", "A", "S"), (6, 6, 6))))
+    return zipped({str(number): to_bytes(image) for number, image in enumerate(images)})
 
 
 NOTES: dict[str, Callable[[Path], str]] = {
@@ -65,7 +76,7 @@ def test_every_artefact_says_what_made_it(place: Workplace, source: Callable[[],
         assert note["device"] == report.provenance.device == "a test", name
 
 
-@pytest.mark.parametrize("source", [nifti, png])
+@pytest.mark.parametrize("source", [nifti, png, dicom])
 def test_a_job_done_twice_gives_the_same_bytes(place: Workplace, source: Callable[[], bytes]):
     job_id = place.submit(source())
     first = place.attempt(job_id)

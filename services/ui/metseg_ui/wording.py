@@ -54,6 +54,9 @@ ARTEFACTS = {
     "lesions.csv": "Lesion table (CSV)",
     "report.json": "Report (JSON)",
     "report.pdf": "Report (PDF)",
+    "seg.dcm": "Segmentation (DICOM SEG)",
+    "sr.dcm": "Measurements (DICOM SR)",
+    "rtstruct.dcm": "Outlines (DICOM RTSTRUCT)",
 }
 
 

@@ -47,6 +47,7 @@ PIXELS: Final = (
 OTHERS: Final = (
     *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesNumber", "ContrastBolusAgentSequence"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"),
 )
 DICOM_ERRORS: Final = (
     *(ArithmeticError, AttributeError, EOFError, InvalidDicomError, LookupError, RuntimeError, TypeError),
@@ -96,6 +97,8 @@ class ImageFile:
         size: Columns and rows.
         planes: Its slices.
         is_lossy: Whether it was ever compressed with loss.
+        instance_uid: What other objects refer to it by.
+        belongs_to: UIDs of its study, its series and the frame of reference of its places.
     """
 
     path: Path
@@ -107,6 +110,13 @@ class ImageFile:
     size: tuple[int, int]
     planes: tuple[Plane, ...]
     is_lossy: bool
+    instance_uid: str
+    belongs_to: tuple[str, str, str]
+
+    @property
+    def can_be_referred_to(self) -> bool:
+        """Whether all of its UIDs are there and of the form of PS3.5, section 9."""
+        return all(uid.UID(one).is_valid for one in (self.instance_uid, *self.belongs_to))
 
 
 @dataclass(frozen=True)
@@ -193,6 +203,12 @@ def _image_file(path: Path, header: Dataset) -> ImageFile:
         size=(int(header.Columns), int(header.Rows)),
         planes=tuple(_planes(path, header)),
         is_lossy=str(header.get("LossyImageCompression", "")) == "01",
+        instance_uid=str(header.get("SOPInstanceUID", "")),
+        belongs_to=(
+            str(header.get("StudyInstanceUID", "")),
+            str(header.get("SeriesInstanceUID", "")),
+            str(header.get("FrameOfReferenceUID", "")),
+        ),
     )
 
 

@@ -40,12 +40,15 @@ def read_dicom(paths: Sequence[Path], series_uid: str | None, limits: ReadLimits
     volume = Volume(decode(planes, size), affine)
     if any(file.is_lossy for file in series.files):
         warnings += ("The images were compressed with loss, which may have blurred small lesions.",)
+    can_be_referred_to = _can_be_referred_to(series.files)
+    if not can_be_referred_to:
+        warnings += ("The images do not say what they belong to, so no DICOM objects were made of the result.",)
     return Scan(
         volume,
         ScanKind.DICOM,
         nifti_header=geometry_of(volume),
         warnings=warnings,
-        slices=tuple(SourceSlice(plane.path, plane.frame) for plane in planes),
+        slices=tuple(SourceSlice(plane.path, plane.frame) for plane in planes) if can_be_referred_to else (),
     )
 
 
@@ -71,3 +74,10 @@ def _check_extent(size: tuple[int, int], slices: int, limits: ReadLimits) -> Non
         raise InputTooSmallError(
             f"expected slices of {limits.min_side}×{limits.min_side} and more, got {columns}×{rows}×{slices}"
         )
+
+
+def _can_be_referred_to(files: Sequence[ImageFile]) -> bool:
+    """Whether other objects can name each of the files, and the one study and frame of reference of all."""
+    instances = {file.instance_uid for file in files}
+    is_one = len({file.belongs_to for file in files}) == 1 and len(instances) == len(files)
+    return is_one and all(file.can_be_referred_to for file in files)

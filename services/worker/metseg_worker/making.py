@@ -18,6 +18,7 @@ from metseg.segment import OnProgress, Segmentation, segment
 from metseg.serving import ServingClient
 from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PDF_TYPE, PNG_TYPE, write_images, write_table
 from metseg_worker.asking import predictor
+from metseg_worker.dicom_objects import Finding, write_objects
 from metseg_worker.opening import Asked
 from metseg_worker.overlay import draw_largest, draw_overlay
 from metseg_worker.pdf import LARGEST_SHOWN, Pictures, write_pdf
@@ -79,6 +80,7 @@ def make_files(
     write_pdf(report, card, shown, results / "report.pdf")
     write_table(report, results / "lesions.csv")
     (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    files += write_objects(Finding(scan, found, report, card.knows_metastases), handover, results, check=check)
     files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]
     return [*files, (results / "report.json", JSON_TYPE), (results / "report.pdf", PDF_TYPE)]
 

@@ -1,0 +1,158 @@
+"""Runs a module in a process of its own, under limits.
+
+What a hostile file attacks is whoever reads it. That happens in a fresh Python process that has bounded memory,
+time, file size and open files, next to no environment, and no more than what it is given and a folder to work in.
+It answers with one JSON object, empty or an error; that it dies is an answer too.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import metseg.series_errors  # noqa: F401 - for `_kinds`, which finds its classes below InputError
+from metseg.errors import DamagedInputError, InputError, InputTooLargeError
+
+PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+POLL_S: Final = 0.2
+LARGEST_ANSWER_BYTES: Final = 1 << 16
+ENVIRONMENT: Final = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class ChildLimits:
+    """What a confined process may use.
+
+    Attributes:
+        memory_bytes: Address space; a volume at `ReadLimits.max_voxels` takes about half of it.
+        cpu_s: Processor time.
+        wall_s: Time by the clock.
+        file_bytes: Largest file it may write.
+        open_files: File descriptors.
+    """
+
+    memory_bytes: int = 6 << 30
+    cpu_s: int = 120
+    wall_s: int = 240
+    file_bytes: int = 2 << 30
+    open_files: int = 64
+
+
+USUAL: Final = ChildLimits()
+
+
+def run_confined(
+    module: str, folder: Path, given: dict[str, Any], *, check: Callable[[], None], limits: ChildLimits
+) -> None:
+    """Run a module that ends in `answer`.
+
+    Args:
+        module: Its full name.
+        folder: Where it works.
+        given: What it is told, in JSON; no secret, for other processes can see it.
+        check: Called a few times a second; what it raises ends the process.
+        limits: What it may use.
+
+    Raises:
+        InputError: what it answered, or what its death tells.
+        OSError: what this machine refused it.
+    """
+    command = [sys.executable, "-I", "-m", module, json.dumps({"given": given, "limits": astuple(limits)})]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    ) as child:
+        try:
+            status = _wait(child, limits.wall_s, check)
+            said = child.stdout.read(LARGEST_ANSWER_BYTES) if child.stdout else b""
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+    if status != 0:
+        raise _death(status)
+    refusal = json.loads(said)
+    if refusal:
+        raise _refused(refusal)
+
+
+def answer(work: Callable[[dict[str, Any]], None]) -> None:
+    """Be the child: give up what the work does not need, do it, and answer how it went."""
+    told = json.loads(sys.argv[1])
+    _confine(ChildLimits(*told["limits"]))
+    refusal: dict[str, object] = {}
+    try:
+        work(told["given"])
+    except InputError as exc:
+        refusal = {"code": exc.code, "message": str(exc)}
+    except MemoryError:
+        refusal = {
+            "code": InputTooLargeError.code,
+            "message": "Reading the file takes more memory than is allowed.",
+        }
+    except OSError as exc:
+        refusal = {"errno": exc.errno or errno.EIO}  # numpy names no number when a file comes out short
+    sys.stdout.write(json.dumps(refusal))
+
+
+def _wait(child: subprocess.Popen[bytes], wall_s: float, check: Callable[[], None]) -> int:
+    end = time.monotonic() + wall_s
+    while True:
+        try:
+            return child.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            check()
+            if time.monotonic() > end:
+                raise InputTooLargeError(f"The file could not be read within {wall_s:g} seconds.") from None
+
+
+def _death(status: int) -> InputError:
+    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+        return InputTooLargeError("Reading the file takes more time or memory than is allowed.")
+    if status < 0:
+        return DamagedInputError("The file is damaged in a way that made its reader crash.")
+    return DamagedInputError("The file is damaged and could not be read.")
+
+
+def _refused(refusal: dict[str, str]) -> Exception:
+    """The child's error in this process; an `OSError` is this machine's fault and not the file's."""
+    if "errno" in refusal:
+        number = int(refusal["errno"])
+        return OSError(number, os.strerror(number))
+    kinds = {kind.code: kind for kind in _kinds(InputError)}
+    return kinds[refusal["code"]](refusal["message"])
+
+
+def _kinds(kind: type[InputError]) -> Iterator[type[InputError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)
+
+
+def _confine(limits: ChildLimits) -> None:
+    """Give up what the work does not need, and die with the worker."""
+    for what, most in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _soft, hard = resource.getrlimit(what)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
