@@ -16,6 +16,8 @@ from metseg.blobs import CHUNK_BYTES, BlobWriter, checked_key
 from metseg.errors import BlobNotFoundError, StoreUnavailableError
 
 UNFINISHED = ".part"
+SYNC_BYTES = 16 << 20
+"""A blob is synced whenever so much of it has come, so that little is left to wait for at its end."""
 
 
 class LocalStore:
@@ -146,11 +148,17 @@ class _Pending:
         self._path = path
         self._temporary = path.parent / f".{uuid4().hex}{UNFINISHED}"
         self._file = self._temporary.open("xb")
+        self._unsynced_bytes = 0
 
     def write(self, data: bytes, /) -> None:
         """Append bytes."""
         with _translated("write"):
             self._file.write(data)
+            self._unsynced_bytes += len(data)
+            if self._unsynced_bytes >= SYNC_BYTES:
+                self._file.flush()
+                os.fdatasync(self._file.fileno())
+                self._unsynced_bytes = 0
 
     def commit(self, give_name: Callable[[Path, Path], None]) -> None:
         """Sync, and give the blob its name by `os.replace` or `os.link` (which refuses a name that is taken)."""

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from moto.server import ThreadedMotoServer
 
+from metseg import local_store
 from metseg.blobs import checked_key, open_blob_store
 from metseg.errors import BlobNotFoundError, StoreError, StoreUnavailableError
 
@@ -123,6 +124,16 @@ def test_a_local_blob_is_synced_with_its_folder_before_it_counts(tmp_path, monke
     assert any(path.endswith(".part") for path in synced)
     assert synced[-1].endswith("jobs/a")
     assert {path.rsplit("/", 1)[-1] for path in synced} >= {"store", "jobs", "a"}
+
+
+def test_a_large_local_blob_is_synced_on_its_way(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(local_store, "SYNC_BYTES", 1000)
+    monkeypatch.setattr(os, "fdatasync", lambda number: sizes.append(os.fstat(number).st_size))
+    with open_blob_store(str(tmp_path)).writer("jobs/1/input/0") as file:
+        for _ in range(5):
+            file.write(bytes(400))
+    assert sizes == [1200]
 
 
 def test_a_folder_that_cannot_be_made_is_said_so(tmp_path):
