@@ -18,8 +18,9 @@ from workplace import wait_for
 
 COUNT = int(os.environ.get("FAULT_COUNT") or 20)
 SEED = int(os.environ.get("FAULT_SEED") or 1)
-LONG = 300
-"""From so many jobs on, more workers share them."""
+WORKERS = 2 if COUNT < 300 else 4
+JOBS_A_FAULT = 2.5
+"""After the first round of all faults the next one comes once so many jobs more were sent: most are to get on."""
 ENDED_WITHIN_S = 600.0
 SETTLED_WITHIN_S = 90.0
 
@@ -28,14 +29,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(300 + 30 
 
 def test_every_accepted_job_ends_once_whatever_dies(tmp_path: Path) -> None:
     began = time.monotonic()
-    with FaultStack(tmp_path, workers=4 if COUNT >= LONG else 2, jobs=COUNT) as stack:
-        load = Load(stack.url, count=COUNT, seed=SEED)
+    with FaultStack(tmp_path, workers=WORKERS, jobs=COUNT) as stack:
+        load = Load(stack.url, count=COUNT, seed=SEED, workers=WORKERS)
         injector = Injector(stack, SEED, pause_s=1)
         load.start()
         try:
             injector.round(lambda: True)
             while load.is_sending:
-                injector.round(lambda: load.is_sending)
+                tell_so_far(load, injector, time.monotonic() - began)
+                injector.round(lambda: another_is_due(load, injector))
             stack.join_timers()
             wait_for(lambda: not load.open_jobs, timeout_s=ENDED_WITHIN_S)
         finally:
@@ -56,6 +58,13 @@ def test_every_accepted_job_ends_once_whatever_dies(tmp_path: Path) -> None:
     assert litter == []
 
 
+def another_is_due(load: Load, injector: Injector) -> bool:
+    """Wait for the time of the next fault; False if no more jobs are sent."""
+    while load.is_sending and len(load.seen) < JOBS_A_FAULT * (len(injector.done) - len(FAULTS)):
+        time.sleep(0.1)
+    return load.is_sending
+
+
 def settled(stack: FaultStack) -> bool:
     """Whether the reconciler has put every job away, of all that it could find in the store."""
     with stack.redis() as redis:
@@ -63,6 +72,12 @@ def settled(stack: FaultStack) -> bool:
         return not redis.scard("metseg:watched") and known >= {
             one.name for one in (stack.store / "jobs").iterdir()
         }
+
+
+def tell_so_far(load: Load, injector: Injector, seconds: float) -> None:
+    """Print how far it is; the long form takes its time."""
+    sys.stdout.write(f"{len(load.seen)} jobs accepted, {len(injector.done)} faults, in {seconds:.0f} s\n")
+    sys.stdout.flush()
 
 
 def tell(found: object, load: Load, injector: Injector, seconds: float) -> None:

@@ -16,7 +16,8 @@ STAGES = ("queued", "read", "prepare", "predict", "finish")
 RANK = {"queued": 0, "running": 1, "succeeded": 2, "failed": 2, "cancelled": 2}
 GIVE_UP_S = 240.0
 SENDERS = 3
-MOST_OPEN = 12
+MOST_OPEN_A_WORKER = 6
+"""Under way at once; some of them wait to be noticed, for whoever had them is dead."""
 CANCEL_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.4
 SCANS = (*4 * [picture_of_a_lesion()], *4 * [nifti()], HOSTILE["text"][0](), HOSTILE["truncated gzip"][0]())
@@ -46,8 +47,8 @@ class Seen:
 class Load:
     """Sends `count` jobs; each again under its key until it is accepted, and some at the same moment twice."""
 
-    def __init__(self, url: str, *, count: int, seed: int) -> None:
-        self._url, self._count, self._seed = url, count, seed
+    def __init__(self, url: str, *, count: int, seed: int, workers: int) -> None:
+        self._url, self._seed, self._most_open = url, seed, MOST_OPEN_A_WORKER * workers
         self.seen: dict[str, Seen] = {}
         self.tally: Counter[str] = Counter()
         self._next = iter(range(count))
@@ -88,7 +89,7 @@ class Load:
                 self._keep_pace()
 
     def _keep_pace(self) -> None:
-        while len(self.open_jobs) > MOST_OPEN and not self._stop.is_set():
+        while len(self.open_jobs) > self._most_open and not self._stop.is_set():
             time.sleep(0.2)
 
     def _send(self, http: httpx.Client, scan: bytes, *, twice: bool) -> str:
