@@ -49,6 +49,7 @@ check: install  ## formatting, lint, types, who may import whom, scripts, images
 test: install models  ## every test but the containers', with the running stack and a browser
 	@deploy/local/system_parts.sh chromium
 	@deploy/local/system_parts.sh promtool
+	@deploy/local/system_parts.sh dicom
 	$(PYTHON) -m pytest -m "not containers"
 
 test-fast: install  ## the tests that need no stack, no browser and no patience

