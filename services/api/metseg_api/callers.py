@@ -49,13 +49,22 @@ async def _caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
     backends = backends_of(request)  # rather than as a dependency, which is resolved wherever it is named
-    if backends.keys is None:
-        return Caller()
-    if credentials is None:
-        raise KeyRequiredError("Send an API key, or a token where they are taken: Authorization: Bearer <key>.")
-    key_id, owner, scopes = await run_sync(_identified, backends, credentials.credentials)
+    caller = Caller()
+    if backends.keys is not None:
+        if credentials is None:
+            raise KeyRequiredError(
+                "Send an API key, or a token where they are taken: Authorization: Bearer <key>."
+            )
+        caller = await run_sync(_admitted, request, backends, credentials.credentials)
+    request.state.caller = caller
+    return caller
+
+
+def _admitted(request: Request, backends: Backends, presented: str) -> Caller:
+    """Whose key or token was presented, if it may ask once more; the request's log line names it in any case."""
+    key_id, owner, scopes = _identified(backends, presented)
     request.state.key_id = key_id
-    await run_sync(backends.admission.check_rate, key_id)
+    backends.admission.check_rate(key_id)
     return Caller(key_id, owner, scopes)
 
 
@@ -103,15 +112,17 @@ async def _own_job(
             json_schema_extra={"format": "uuid"},
         ),
     ],
-    caller: CallerOf,
 ) -> str:
     """The job id of a path; what has not the form of one, or is another's, never gets further.
+
+    For routes behind `needs`, which has found out who asks; a route without it would fail on its first request.
 
     Raises:
         JobNotFoundError: It cannot be an id, or is that of a job which does not exist for the caller.
     """
     if not is_job_id(job_id):
         raise JobNotFoundError("There is no job of that id.")
+    caller: Caller = request.state.caller
     if not caller.is_admin and not caller.may_see(await run_sync(backends_of(request).known.owner, job_id)):
         _log.warning("asked for another's job", extra={"job_id": job_id, "key_id": caller.key_id})
         raise JobNotFoundError("There is no job of that id.")
