@@ -11,6 +11,7 @@ from pydicom import Dataset, config
 
 from metseg.jobs import RESEARCH_USE_ONLY
 from metseg.limits import DEFAULT_LIMITS
+from metseg_worker.dicom_objects import MOST_LESIONS
 from metseg_worker.dicom_scan import read_dicom
 
 IDENTITY = {
@@ -90,6 +91,15 @@ def test_no_lesion_is_told_by_the_report_alone(tmp_path: Path):
     assert [path.name for path in made.folder.iterdir()] == ["sr.dcm"]
     [group] = srread(made.folder / "sr.dcm").content.get_image_measurement_groups()
     assert [(one.name.meaning, one.value) for one in group.get_measurements()] == [("Quantity", 0), ("Volume", 0)]
+
+
+def test_more_lesions_than_anyone_could_read_make_no_objects_and_the_report_says_so(tmp_path: Path):
+    many = np.zeros_like(lesions())
+    many[::2, ::2, ::3] = True
+    made = make(tmp_path, series("axial"), many)
+    assert len(made.report.lesions) > MOST_LESIONS
+    assert list(made.folder.iterdir()) == []
+    assert [one for one in made.report.warnings if "no DICOM objects were made" in one]
 
 
 @pytest.mark.parametrize("lacking", ["FrameOfReferenceUID", "StudyInstanceUID", "SOPInstanceUID"])

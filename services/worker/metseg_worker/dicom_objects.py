@@ -19,6 +19,8 @@ from metseg.volume import Volume
 from metseg_worker.confined import USUAL, answer, run_confined
 
 DICOM_TYPE: Final = "application/dicom"
+MOST_LESIONS: Final = 500
+"""More are no finding but noise, and take longer to write than a job may: some 40 ms of processor each."""
 LABELS, REPORT, SOURCE = "labels.npy", "report.json", "source.json"
 
 
@@ -37,6 +39,8 @@ def write_objects(
 ) -> list[tuple[Path, str]]:
     """Write the objects of a scan; none where it came from no DICOM images, or from some that have no UIDs.
 
+    Neither are there any of more than `MOST_LESIONS`.
+
     Without a lesion the report is the only one: a segmentation and a structure set must hold one thing at least
     (PS3.3, C.8.20.2 and C.8.8.5).
 
@@ -52,7 +56,7 @@ def write_objects(
     Raises:
         InputError: a header cannot be read.
     """
-    if not finding.scan.slices:
+    if not finding.scan.slices or len(finding.report.lesions) > MOST_LESIONS:
         return []
     np.save(folder / LABELS, finding.segmentation.labels.array, allow_pickle=False)
     (folder / REPORT).write_text(finding.report.model_dump_json(), encoding="utf-8")

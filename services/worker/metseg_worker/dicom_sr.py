@@ -1,7 +1,7 @@
 """Writes the measures as a structured report: TID 1500 (PS3.16), preliminary and unverified.
 
 A group for each lesion refers to its segment and to the images that show it; a last one tells how many lesions
-there are and their volume, so that a report without any says that none was found.
+there are and their volume, so that a report without any says that none was found, and from what all of it comes.
 """
 
 from typing import Final
@@ -104,7 +104,7 @@ def _group(
         finding_type=marks.finding,
         finding_category=CATEGORY,
         finding_sites=[FindingSite(codes.SCT.Brain)],
-        algorithm_id=_algorithm(marks),
+        algorithm_id=AlgorithmIdentification(marks.report.model.name, marks.version),
         measurements=[
             Measurement(name=name, value=round(value, 4), unit=unit)
             for name, value, unit in measures

@@ -13,6 +13,7 @@ from metseg.rano_bm import assess
 from metseg.report import InputDigest, Provenance, Report, SourceInfo
 from metseg.scan import Scan
 from metseg.segment import Segmentation
+from metseg_worker.dicom_objects import MOST_LESIONS
 
 SOFTWARE: Final = ("metseg", "metseg-worker", "numpy", "scipy", "nibabel", "pillow", "connected-components-3d")
 THICK_SLICE_MM: Final = 3.0
@@ -99,6 +100,10 @@ def warnings_for(scan: Scan, segmentation: Segmentation) -> list[str]:
         )
     if segmentation.coarsened:
         warnings.append("The head is larger than the network's window and was seen at a coarser resolution.")
+    if scan.slices and len(segmentation.lesions) > MOST_LESIONS:
+        warnings.append(
+            f"More than {MOST_LESIONS} lesions were marked, so no DICOM objects were made of the result."
+        )
     if _touches_border(segmentation):
         warnings.append("A lesion reaches the border of the image and may be larger than measured.")
     return warnings
