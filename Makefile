@@ -74,9 +74,9 @@ rollback: install  ## take the last promotion of MODEL back (COMPOSE=1: in the c
 test-schema: install  ## send what the OpenAPI document allows and what it forbids (CASES=300 SEED=7: the long form)
 	SCHEMA_CASES=$(CASES) SCHEMA_SEED=$(SEED) $(PYTHON) -m pytest -s tests/api/test_openapi_cases.py
 
-test-containers: install  ## build every image, run the deployment, prove what it promises (TAG=latest: of built images)
+test-containers: install  ## build every image, run the deployment, prove what it promises (TAG=latest: of built images; ONLY: some files)
 	@deploy/local/system_parts.sh chromium
-	$(PYTHON) -m pytest -s -v -m containers tests/containers
+	$(PYTHON) -m pytest -s -v -m containers $(or $(ONLY),tests/containers)
 
 demo: install models  ## start everything, segment a sample scan, show it (ONCE=1: stop after the job)
 	@$(PYTHON) -m deploy.local.demo $(if $(ONCE),--once)
