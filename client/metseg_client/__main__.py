@@ -110,6 +110,13 @@ def _add_segment(segment: argparse.ArgumentParser) -> None:
         "--priority", choices=[lane.value for lane in Priority], help="urgent goes before all that is routine"
     )
     segment.add_argument("--webhook-url", help="https address that is told when the job has ended")
+    segment.add_argument(
+        "--previous",
+        nargs="+",
+        default=(),
+        metavar="JOB",
+        help="ids of earlier jobs of the same patient to compare with, the baseline first",
+    )
     segment.add_argument("--timeout-s", type=float, default=3600, help="longest wait (default: %(default)g)")
     segment.set_defaults(run=_segment)
 

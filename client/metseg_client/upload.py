@@ -21,6 +21,7 @@ class Choices(Schema):
         series_uid: which series to segment, where DICOM files hold several.
         priority: `urgent` goes before all routine jobs that wait.
         webhook_url: an https address that is told when the job has ended.
+        previous: ids of earlier jobs to compare with, the baseline first.
     """
 
     model: str | None = None
@@ -29,6 +30,7 @@ class Choices(Schema):
     series_uid: str | None = None
     priority: Priority | None = None
     webhook_url: str | None = None
+    previous: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, str]:
         """The fields of the form; what is None is not sent."""
@@ -41,6 +43,7 @@ class Choices(Schema):
             "series_uid": self.series_uid,
             "priority": None if self.priority is None else self.priority.value,
             "webhook_url": self.webhook_url,
+            "previous": ",".join(self.previous) or None,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -32,6 +32,9 @@ SERIES_UID = r"^[0-9]+(\.[0-9]+)*$"
 """The form of a DICOM UID (PS3.5, section 9)."""
 
 PixelSpacing = Annotated[float, Field(ge=0.01, le=20)]
+JobId = Annotated[str, Field(pattern=f"^{JOB_ID_PATTERN}$")]
+MOST_PREVIOUS = 5
+"""So many earlier jobs may be named; each is laid upon the new scan, which takes its time."""
 
 
 def new_job_id() -> str:
@@ -103,7 +106,8 @@ class JobRequest(Schema):
     """What the sender chose.
 
     `threshold` None takes the model card's, `spacing_mm` is for pictures (x, y), `series_uid` names one of
-    several DICOM series, `webhook_url` is told the job's end.
+    several DICOM series, `webhook_url` is told the job's end. `previous` names earlier jobs to compare with, the
+    baseline first.
     """
 
     model: str = DEFAULT_MODEL
@@ -112,6 +116,7 @@ class JobRequest(Schema):
     series_uid: str | None = Field(default=None, max_length=64, pattern=SERIES_UID)
     priority: Priority = Priority.ROUTINE
     webhook_url: str | None = Field(default=None, max_length=2048)
+    previous: tuple[JobId, ...] = Field(default=(), max_length=MOST_PREVIOUS)
 
 
 class InputFile(Schema):

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from metseg.card import Preprocessing
+from metseg.follow_up import FollowUp
 from metseg.jobs import RESEARCH_USE_ONLY, ModelRef, Schema
 
 Point = tuple[float, float, float]
@@ -170,7 +171,7 @@ class Report(Schema):
     accepted, and `timings_s` is empty; reports of before hold the seconds of each stage.
 
     `disease_notice` is `ModelCard.disease_notice`. It is empty, and `rano_bm` and `provenance` are None, in
-    reports of before they were there.
+    reports of before they were there. `follow_up` is None where no earlier job was named.
     """
 
     schema_version: Literal[1] = 1
@@ -190,3 +191,4 @@ class Report(Schema):
     timings_s: dict[str, float] = {}
     software: dict[str, str]
     provenance: Provenance | None = None
+    follow_up: FollowUp | None = None

@@ -69,10 +69,13 @@ def test_one_spacing_stands_for_both_axes(api: ApiService) -> None:
 
 
 def test_an_empty_field_counts_as_not_given(api: ApiService) -> None:
-    empty = dict.fromkeys(("threshold", "model", "spacing_mm", "series_uid", "priority", "webhook_url"), "")
+    empty = dict.fromkeys(
+        ("threshold", "model", "spacing_mm", "series_uid", "priority", "webhook_url", "previous"), ""
+    )
     request = api.submit(**empty).json()["request"]
     assert request.pop("model") == "attention_unet"
     assert request.pop("priority") == "routine"
+    assert request.pop("previous") == []
     assert set(request.values()) == {None}
 
 

@@ -105,10 +105,18 @@ def test_a_key_goes_with_every_request_and_with_none_there_is_none(api: FakeApi)
 
 def test_every_choice_reaches_the_form(api: FakeApi, client: MetsegClient) -> None:
     choices = Choices(
-        series_uid="1.2.840.1", priority=Priority.URGENT, webhook_url="https://receiver.example.org/hook"
+        series_uid="1.2.840.1",
+        priority=Priority.URGENT,
+        webhook_url="https://receiver.example.org/hook",
+        previous=("a", "b"),
     )
     client.submit(io.BytesIO(b"scan"), choices)
-    for name, value in [("series_uid", "1.2.840.1"), ("priority", "urgent"), ("webhook_url", choices.webhook_url)]:
+    for name, value in [
+        ("series_uid", "1.2.840.1"),
+        ("priority", "urgent"),
+        ("webhook_url", choices.webhook_url),
+        ("previous", "a,b"),
+    ]:
         assert f'name="{name}"\r\n\r\n{value}\r\n'.encode() in api.uploads[0]
 
 

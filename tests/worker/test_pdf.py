@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from follow_ups import EARLIER_JOB, follow_up
 from phantoms import card
 from PIL import Image
 
@@ -104,6 +105,14 @@ def test_more_lesions_than_anybody_reads_are_left_to_the_table(pages):
 
 def test_a_scan_without_lesions_has_a_document_too(pages):
     assert "This does not mean that there is none." in pages(report_of(balls(0)))[0]
+
+
+def test_what_has_changed_is_told_on_the_first_page_and_tabled_in_the_appendix(pages):
+    texts = pages(report_of(balls(2)).model_copy(update={"follow_up": follow_up()}))
+    assert "by RANO-BM: progressive disease. The rule: A lesion on 2 slices or more" in texts[0]
+    rest = " ".join(texts[1:])
+    for words in (f"Job {EARLIER_JOB}", "grown, target", "1500 mm³", "+50 %", "3.2 degrees"):
+        assert words in rest
 
 
 def test_a_picture_is_told_in_its_own_units_and_not_as_rano_bm(pages):

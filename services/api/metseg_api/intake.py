@@ -23,15 +23,18 @@ from metseg.jobs import JobRecord, JobRequest, new_job_id
 from metseg.tracing import Side
 from metseg_api.audit import Action
 from metseg_api.backends import Backends
-from metseg_api.callers import Deeds
+from metseg_api.callers import Caller, Deeds
 from metseg_api.errors import FileMissingError, KeyInFlightError
 from metseg_api.form import PartBegin, PartData, announced_bytes, boundary_of, check_length, form_events
 from metseg_api.idempotency import check_same, key_digest
+from metseg_api.previous import check_previous
 from metseg_api.rollout.choice import Chosen
 from metseg_api.upload import Uploads
 
 FILE_PART = "file"
-FIELDS = ("model", "threshold", "spacing_mm", "series_uid", "priority", "webhook_url")
+FIELDS = ("model", "threshold", "spacing_mm", "series_uid", "priority", "webhook_url", "previous")
+LISTS = ("spacing_mm", "previous")
+"""Fields of several values, parted by commas."""
 MAX_FIELD_BYTES = 2048
 
 
@@ -75,8 +78,8 @@ class JobForm:
         text = value.decode("utf-8", errors="replace").strip()
         if not text:
             return
-        given: object = [*text.split(",")] if name == "spacing_mm" else text
-        if isinstance(given, list) and len(given) == 1:
+        given: object = [one.strip() for one in text.split(",")] if name in LISTS else text
+        if name == "spacing_mm" and isinstance(given, list) and len(given) == 1:
             given = given * 2
         try:
             JobRequest.model_validate({name: given})
@@ -108,6 +111,7 @@ async def accept(request: Request, backends: Backends, deeds: Deeds) -> Accepted
     Raises:
         RequestError: The form or its key is not one that the API takes (see `metseg_api.errors` for the kinds).
         EmptyInputError: A file has no bytes.
+        FollowUpError: An earlier job that is named cannot be compared with.
         ServingUnavailableError: No version of the model is loaded.
         RetryLaterError: There is no room for one more job, or the key is in flight.
         QueueUnavailableError: Redis does not answer.
@@ -119,14 +123,12 @@ async def accept(request: Request, backends: Backends, deeds: Deeds) -> Accepted
     await run_sync(_check_room, backends, deeds.caller.owner, announced_bytes(request))
     job_id = new_job_id()
     async with backends.in_flight.holding(key), _held(backends, job_id), _discarding(backends, job_id):
-        record = await _stored(request, backends, boundary, job_id, deeds.caller.owner)
+        record = await _stored(request, backends, boundary, job_id, deeds.caller)
         record = record.model_copy(update={"key_sha256": key})
         return await run_sync(_publish, backends, record, deeds)
 
 
-async def _stored(
-    request: Request, backends: Backends, boundary: bytes, job_id: str, owner: str | None
-) -> JobRecord:
+async def _stored(request: Request, backends: Backends, boundary: bytes, job_id: str, caller: Caller) -> JobRecord:
     """The record of a job whose input is in the store; nobody else knows of the job yet."""
     form = JobForm()
     models: dict[str, Chosen] = {}
@@ -137,7 +139,9 @@ async def _stored(
             models[form.model] = await run_sync(backends.choice.choose, form.model, job_id)
         if name == "webhook_url" and form.request.webhook_url is not None:
             await backends.webhooks.targets.check(form.request.webhook_url)
-            await run_sync(backends.webhooks.check_secret, owner)
+            await run_sync(backends.webhooks.check_secret, caller.owner)
+        if name == "previous":
+            await run_sync(check_previous, backends.jobs, caller, form.request.previous)
 
     key_of = partial(backends.jobs.input_key, job_id)
     async with Uploads(backends.blobs, key_of, backends.settings.max_upload_bytes) as uploads:
@@ -148,7 +152,7 @@ async def _stored(
     return JobRecord(
         id=job_id,
         created_at=datetime.now(UTC),
-        owner=owner,
+        owner=caller.owner,
         request=form.request,
         model=models[form.model].model,
         compared_with=models[form.model].compared_with,

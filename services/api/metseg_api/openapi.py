@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the signatures: errors, links, and the form that is read by hand."""
+"""What the OpenAPI document says beyond the signatures: errors and links."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -7,11 +7,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from metseg import errors
-from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, SERIES_UID
+from metseg import errors, follow_up_errors
+from metseg.jobs import RESEARCH_USE_ONLY
 from metseg_api import errors as refusals
-from metseg_api.examples import IDEMPOTENCY_KEY
-from metseg_api.form import MAX_FILES
 from metseg_api.problems import KINDS, MEDIA_TYPE, Problem, example_of
 
 Responses = dict[int | str, dict[str, Any]]
@@ -36,97 +34,6 @@ TAGS = [
     {"name": "service", "description": "Whether the service is well, and which version it is."},
 ]
 
-UPLOAD_FORM = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "A name for this very upload, best a UUID: sent again with the same key and the same "
-            "parts it is answered with the job that is there already. Forgotten with the job.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-            "example": IDEMPOTENCY_KEY,
-        }
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "file": {
-                            "type": "array",
-                            "items": {
-                                "type": "string",
-                                "contentMediaType": "application/octet-stream",
-                                "minLength": 1,
-                            },
-                            "minItems": 1,
-                            "maxItems": MAX_FILES,
-                            "description": "The scan: one file, or a part for each image of a DICOM series. What "
-                            "a file is, is found from its content; its name is ignored.",
-                        },
-                        "model": {
-                            "type": "string",
-                            "default": DEFAULT_MODEL,
-                            "description": "See `GET /v1/models`.",
-                        },
-                        "threshold": {
-                            "type": "number",
-                            "exclusiveMinimum": 0,
-                            "exclusiveMaximum": 1,
-                            "description": "Probability from which a voxel is lesion. Default: the model card's.",
-                        },
-                        "spacing_mm": {
-                            "type": "string",
-                            "examples": ["0.9", "0.9,0.9"],
-                            "description": "Pixel size of a picture: column and row distance, 0.01 to 20 mm. "
-                            "Without it a picture is measured in pixels. A NIfTI brings its own.",
-                        },
-                        "series_uid": {
-                            "type": "string",
-                            "maxLength": 64,
-                            "pattern": SERIES_UID,
-                            "description": "SeriesInstanceUID of the DICOM series to segment, where several come.",
-                        },
-                        "priority": {
-                            "type": "string",
-                            "enum": ["urgent", "routine"],
-                            "default": "routine",
-                            "description": "Urgent jobs go before all routine ones that wait.",
-                        },
-                        "webhook_url": {
-                            "type": "string",
-                            "anyOf": [{"format": "uri"}, {"maxLength": 0}],
-                            "maxLength": 2048,
-                            "description": "An https address to call once the job has ended; see docs/api.md. "
-                            "None where it is left empty.",
-                        },
-                    },
-                },
-                "encoding": {"file": {"contentType": "application/octet-stream"}},
-                "examples": {
-                    "volume": {"summary": "A volume", "value": {"file": ["the bytes of scan.nii.gz"]}},
-                    "picture": {
-                        "summary": "A slice of known pixel size, before all that waits",
-                        "value": {
-                            "file": ["the bytes of slice.png"],
-                            "model": DEFAULT_MODEL,
-                            "threshold": 0.5,
-                            "spacing_mm": "0.9,0.9",
-                            "priority": "urgent",
-                        },
-                    },
-                },
-            }
-        },
-    },
-}
-
-
 CALLER_PROBLEMS = (
     refusals.KeyRequiredError,
     refusals.TokenRefusedError,
@@ -143,6 +50,10 @@ SUBMIT_PROBLEMS = (
     *STORE_PROBLEMS,
     errors.RequestError,
     errors.UnknownModelError,
+    follow_up_errors.PreviousUnknownError,
+    follow_up_errors.PreviousGoneError,
+    follow_up_errors.PreviousUnfinishedError,
+    follow_up_errors.NotVolumeError,
     errors.EmptyInputError,
     errors.ServingError,
     errors.ServingUnavailableError,

@@ -20,6 +20,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from metseg import errors
+from metseg.follow_up_errors import (
+    NotVolumeError,
+    PreviousGoneError,
+    PreviousUnfinishedError,
+    PreviousUnknownError,
+)
 from metseg.jobs import Failure, JobState
 from metseg_api.errors import (
     ArtefactNotFoundError,
@@ -68,6 +74,10 @@ KINDS: Mapping[type[errors.MetsegError], Kind] = {
     errors.EmptyInputError: Kind(422, "Empty file"),
     errors.RequestError: Kind(422, "Invalid request"),
     errors.UnknownModelError: Kind(422, "Unknown model"),
+    PreviousUnknownError: Kind(422, "No such earlier job"),
+    PreviousGoneError: Kind(422, "Earlier job gone"),
+    PreviousUnfinishedError: Kind(422, "Earlier job without result"),
+    NotVolumeError: Kind(422, "Earlier scan is no volume"),
     FileMissingError: Kind(422, "No file"),
     UploadTooLargeError: Kind(413, "Upload too large"),
     UploadTimeoutError: Kind(408, "Upload stood still"),

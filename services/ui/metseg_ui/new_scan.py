@@ -36,6 +36,7 @@ def show_new_scan(client: MetsegClient) -> None:
         served = _choose_model(models)
         threshold = _choose_threshold(served.card)
         spacing_mm = _choose_spacing() if len(files) == 1 and is_picture_name(files[0].name) else None
+        previous = _choose_previous()
         pressed = st.button(
             "Find lesions",
             type="primary",
@@ -48,7 +49,7 @@ def show_new_scan(client: MetsegClient) -> None:
     if pressed and files:
         with left, st.spinner("Sending the scan…"):
             ids = tuple(file.file_id for file in files)
-            job_id = _submit_once(client, (ids, served.card.name, threshold, spacing_mm), files)
+            job_id = _submit_once(client, (ids, served.card.name, threshold, spacing_mm, previous), files)
         st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
         st.query_params["job"] = job_id
         st.rerun()
@@ -59,7 +60,7 @@ def is_picture_name(name: str) -> bool:
     return name.lower().endswith(PICTURE_SUFFIXES)
 
 
-Choice = tuple[tuple[str, ...], str, float | None, tuple[float, float] | None]
+Choice = tuple[tuple[str, ...], str, float | None, tuple[float, float] | None, tuple[str, ...]]
 
 
 def _submit_once(client: MetsegClient, choice: Choice, files: Sequence[BinaryIO]) -> str:
@@ -68,8 +69,9 @@ def _submit_once(client: MetsegClient, choice: Choice, files: Sequence[BinaryIO]
     if choice not in sent:
         for file in files:
             file.seek(0)
-        _, model, threshold, spacing_mm = choice
-        sent[choice] = client.submit(files, Choices(model=model, threshold=threshold, spacing_mm=spacing_mm)).id
+        _, model, threshold, spacing_mm, previous = choice
+        choices = Choices(model=model, threshold=threshold, spacing_mm=spacing_mm, previous=previous)
+        sent[choice] = client.submit(files, choices).id
     return sent[choice]
 
 
@@ -97,6 +99,17 @@ def _choose_threshold(card: ModelCard) -> float | None:
     if card.operating_points:
         st.caption("  \n".join(plain(point_text(point)) for point in card.operating_points))
     return None if abs(chosen - card.threshold) < 0.005 else chosen
+
+
+def _choose_previous() -> tuple[str, ...]:
+    """Ids of earlier jobs, as they stand on their pages."""
+    text = st.text_input(
+        "Earlier jobs of the same patient",
+        key="previous",
+        placeholder="none",
+        help="Job ids, parted by commas, the first scan first. The result then tells what has changed.",
+    )
+    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 def _choose_spacing() -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from metseg.jobs import Artefact, Job
 from metseg.report import Report
 from metseg_client import MetsegClient
 from metseg_ui.deletion import show_delete
+from metseg_ui.follow_up_view import show_follow_up
 from metseg_ui.rano_view import show_rano
 from metseg_ui.study import Study, fetch_study
 from metseg_ui.viewer import show_viewer
@@ -26,6 +27,7 @@ def show_result(client: MetsegClient, job: Job) -> None:
     report, study = _loaded(job.id, client)
     _show_totals(report)
     show_viewer(report, study)
+    show_follow_up(report)
     show_rano(report)
     _show_downloads(client, job.id)
     _show_origin(report, job)

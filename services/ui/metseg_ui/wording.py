@@ -52,6 +52,7 @@ ARTEFACTS = {
     "scan.png": "Scan (PNG)",
     "overlay.png": "Overview picture (PNG)",
     "lesions.csv": "Lesion table (CSV)",
+    "follow_up.csv": "Changes since earlier scans (CSV)",
     "report.json": "Report (JSON)",
     "report.pdf": "Report (PDF)",
     "seg.dcm": "Segmentation (DICOM SEG)",

@@ -19,6 +19,8 @@ from metseg.serving import ServingClient
 from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PDF_TYPE, PNG_TYPE, write_images, write_table
 from metseg_worker.asking import predictor
 from metseg_worker.dicom_objects import Finding, write_objects
+from metseg_worker.follow_up_table import write_follow_up
+from metseg_worker.following import fetch_earlier, followed
 from metseg_worker.opening import Asked
 from metseg_worker.overlay import draw_largest, draw_overlay
 from metseg_worker.pdf import LARGEST_SHOWN, Pictures, write_pdf
@@ -63,9 +65,10 @@ def make_files(
     """
     on_progress(Stage.READ, 0, 0)
     card = card_of(means.models, record.model)
-    source, handover, results = (folder / name for name in ("input", "handover", "results"))
-    for made in (source, handover, results):
+    source, handover, previous, results = (folder / name for name in ("input", "handover", "previous", "results"))
+    for made in (source, handover, previous, results):
         made.mkdir()
+    earlier = fetch_earlier(means.store, record, previous, check=check)
     _download(means.store, record, source, check)
     asked = Asked(record.request.spacing_mm, record.request.series_uid)
     scan = read_in_child(source, handover, asked, check=check)
@@ -74,6 +77,7 @@ def make_files(
     if on_found is not None:
         on_found(scan, found)
     report = build_report(record, card, scan, found, device=means.device)
+    report = followed(report, scan, found, earlier, previous, check=check)
     files = write_images(scan, found, results, note=note_of(report))
     draw_overlay(scan, found, report, results / "overlay.png")
     shown = Pictures(draw_largest(scan, found, LARGEST_SHOWN), results / "overlay.png")
@@ -81,6 +85,7 @@ def make_files(
     write_table(report, results / "lesions.csv")
     (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     files += write_objects(Finding(scan, found, report, card.knows_metastases), handover, results, check=check)
+    files += write_follow_up(report, results)
     files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]
     return [*files, (results / "report.json", JSON_TYPE), (results / "report.pdf", PDF_TYPE)]
 

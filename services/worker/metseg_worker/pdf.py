@@ -15,6 +15,9 @@ from fpdf.enums import TableBordersLayout, TableCellFillMode, XPos, YPos
 from PIL import Image
 
 from metseg.card import ModelCard
+from metseg.follow_up import LesionChange
+from metseg.follow_up_words import FIGURES as CHANGE_FIGURES
+from metseg.follow_up_words import cells_of, comparison_sentence, sum_lines, verdict_sentence
 from metseg.report import Lesion, Report
 from metseg_worker.report import note_of
 from metseg_worker.report_words import (
@@ -102,6 +105,22 @@ class _Pages(FPDF):
             for lesion in lesions:
                 table.row([latin(cell) for cell in figures_of(report, lesion)])
 
+    def changes(self, changes: Sequence[LesionChange]) -> None:
+        """The table of what became of lesions."""
+        self._style(8, INK)
+        self.ln(1)
+        with self.table(
+            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+            cell_fill_color=(247, 248, 250),
+            cell_fill_mode=TableCellFillMode.ROWS,
+            col_widths=(14, 14, 28, 24, 24, 17, 22, 22, 15),
+            line_height=4.6,
+            text_align=("LEFT", "LEFT", "LEFT", *["RIGHT"] * 6),
+        ) as table:
+            table.row(CHANGE_FIGURES)
+            for change in changes:
+                table.row([latin(cell) for cell in cells_of(change)])
+
     def _style(self, size: float, ink: tuple[int, int, int], style: str = "") -> None:
         self.set_font("helvetica", style, size)
         self.set_text_color(*ink)
@@ -135,6 +154,8 @@ def _first_page(pages: _Pages, report: Report, tiles: Sequence[Image.Image]) -> 
     pages.lines([report.research_use], 10, CAUTION)
     pages.ln(1)
     pages.lines(summary_lines(report), 10)
+    if report.follow_up is not None:
+        pages.lines([verdict_sentence(report.follow_up), *sum_lines(report.follow_up)], 10)
     pages.lines(report.warnings, 8.5, CAUTION)
     pages.ln(2)
     _row_of_tiles(pages, tiles)
@@ -162,6 +183,21 @@ def _row_of_tiles(pages: _Pages, tiles: Sequence[Image.Image]) -> None:
     pages.lines([words], 8, FAINT)
 
 
+def _follow_up(pages: _Pages, report: Report) -> None:
+    """A table for each earlier scan; nothing where none was named."""
+    if report.follow_up is None:
+        return
+    pages.heading("Since the earlier scans")
+    for comparison in report.follow_up.comparisons:
+        pages.lines([comparison_sentence(comparison)], 8.5)
+        if comparison.changes:
+            pages.changes(comparison.changes[:MOST_LESIONS])
+        if len(comparison.changes) > MOST_LESIONS:
+            pages.lines(["The others stand in follow_up.csv alone."], 8.5, FAINT)
+    pages.lines([f"{kind.value}: {told}" for kind, told in report.follow_up.kinds.items()], 8, FAINT)
+    pages.lines([f"Not judged: {'; '.join(report.follow_up.not_judged)}."], 8, FAINT)
+
+
 def _appendix(pages: _Pages, report: Report, card: ModelCard, sheet: Path) -> None:
     pages.add_page()
     pages.heading("Appendix: how this result was made", 14)
@@ -170,6 +206,7 @@ def _appendix(pages: _Pages, report: Report, card: ModelCard, sheet: Path) -> No
         pages.figures(report, report.lesions[FIRST_LESIONS:MOST_LESIONS])
     if report.lesion_count > MOST_LESIONS:
         pages.lines([f"The smallest {report.lesion_count - MOST_LESIONS} stand in lesions.csv alone."], 8.5, FAINT)
+    _follow_up(pages, report)
     pages.heading("RANO-BM")
     pages.lines(rano_lines(report), 8.5)
     pages.heading("Model")

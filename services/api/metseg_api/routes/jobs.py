@@ -35,11 +35,11 @@ from metseg_api.openapi import (
     SCOPE_PROBLEMS,
     STORE_PROBLEMS,
     SUBMIT_PROBLEMS,
-    UPLOAD_FORM,
     answer,
     links,
     problems,
 )
+from metseg_api.upload_form import UPLOAD_FORM
 from metseg_api.views import entity_tag, job_path, tag_matches
 from metseg_api.waiting import preferred_wait_s, wait_for_change
 

@@ -1,0 +1,106 @@
+"""What the OpenAPI document says of the form of an upload, which is read by hand as it arrives."""
+
+from metseg.jobs import DEFAULT_MODEL, MOST_PREVIOUS, SERIES_UID
+from metseg_api.examples import EARLIER_JOB_ID, IDEMPOTENCY_KEY
+from metseg_api.form import MAX_FILES
+
+UPLOAD_FORM = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "A name for this very upload, best a UUID: sent again with the same key and the same "
+            "parts it is answered with the job that is there already. Forgotten with the job.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+            "example": IDEMPOTENCY_KEY,
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {
+                                "type": "string",
+                                "contentMediaType": "application/octet-stream",
+                                "minLength": 1,
+                            },
+                            "minItems": 1,
+                            "maxItems": MAX_FILES,
+                            "description": "The scan: one file, or a part for each image of a DICOM series. What "
+                            "a file is, is found from its content; its name is ignored.",
+                        },
+                        "model": {
+                            "type": "string",
+                            "default": DEFAULT_MODEL,
+                            "description": "See `GET /v1/models`.",
+                        },
+                        "threshold": {
+                            "type": "number",
+                            "exclusiveMinimum": 0,
+                            "exclusiveMaximum": 1,
+                            "description": "Probability from which a voxel is lesion. Default: the model card's.",
+                        },
+                        "spacing_mm": {
+                            "type": "string",
+                            "examples": ["0.9", "0.9,0.9"],
+                            "description": "Pixel size of a picture: column and row distance, 0.01 to 20 mm. "
+                            "Without it a picture is measured in pixels. A NIfTI brings its own.",
+                        },
+                        "series_uid": {
+                            "type": "string",
+                            "maxLength": 64,
+                            "pattern": SERIES_UID,
+                            "description": "SeriesInstanceUID of the DICOM series to segment, where several come.",
+                        },
+                        "previous": {
+                            "type": "string",
+                            "examples": [EARLIER_JOB_ID],
+                            "description": "Ids of earlier jobs of the same patient and sender to compare with, "
+                            f"parted by commas, the baseline first, {MOST_PREVIOUS} at most; each must have "
+                            "succeeded and be of a volume. The report then has a `follow_up`.",
+                        },
+                        "priority": {
+                            "type": "string",
+                            "enum": ["urgent", "routine"],
+                            "default": "routine",
+                            "description": "Urgent jobs go before all routine ones that wait.",
+                        },
+                        "webhook_url": {
+                            "type": "string",
+                            "anyOf": [{"format": "uri"}, {"maxLength": 0}],
+                            "maxLength": 2048,
+                            "description": "An https address to call once the job has ended; see docs/api.md. "
+                            "None where it is left empty.",
+                        },
+                    },
+                },
+                "encoding": {"file": {"contentType": "application/octet-stream"}},
+                "examples": {
+                    "volume": {"summary": "A volume", "value": {"file": ["the bytes of scan.nii.gz"]}},
+                    "follow_up": {
+                        "summary": "A volume that is compared with an earlier one",
+                        "value": {"file": ["the bytes of scan.nii.gz"], "previous": EARLIER_JOB_ID},
+                    },
+                    "picture": {
+                        "summary": "A slice of known pixel size, before all that waits",
+                        "value": {
+                            "file": ["the bytes of slice.png"],
+                            "model": DEFAULT_MODEL,
+                            "threshold": 0.5,
+                            "spacing_mm": "0.9,0.9",
+                            "priority": "urgent",
+                        },
+                    },
+                },
+            }
+        },
+    },
+}
