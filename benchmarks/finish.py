@@ -1,12 +1,14 @@
 """A volume from its file to all artefacts, the network left out: `python -m benchmarks.finish`.
 
-240 × 240 × 155 voxels of 1 mm, as BraTS has them, with twenty lesions. A worker's own code reads, prepares,
-finishes and writes; a rule stands in for the network, and its time is taken off. Beside it dcm2niix converts the
-same volume as a DICOM series, and with `--peer-python` SimpleITK resamples it to the same grid, read and written.
+240 × 240 × 155 voxels of 1 mm, as BraTS has them, with twenty lesions, as a NIfTI file and as a DICOM series, of
+which DICOM objects are made too. A worker's own code reads, prepares, finishes and writes; a rule stands in for
+the network, and its time is taken off. Beside it dcm2niix converts the series, and with `--peer-python` SimpleITK
+resamples the volume to the same grid, read and written.
 Processor time is told too, for a machine that is busy with other things.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import resource
@@ -77,20 +79,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_nifti(folder / "head.nii.gz", head())
-        best = min((_metseg(folder) for _ in range(arguments.runs)), key=lambda one: one["seconds"])
-        _tell(
-            "metseg: read, prepare, finish, write",
-            best["seconds"],
-            f", {best['processor_s']:.2f} s of processor, {best['mib']:.0f} MiB",
-        )
-        sys.stdout.write(f"  aim: at most {AIM_S:g} s and {AIM_MIB} MiB; {best['lesions']:g} lesions\n")
+        _write_series(folder / "series")
+        bests = [_metseg(folder / name, arguments.runs) for name in ("head.nii.gz", "series")]
         if shutil.which("dcm2niix"):
-            _write_series(folder / "series")
             _tell("dcm2niix: convert", min(_dcm2niix(folder) for _ in range(arguments.runs)))
         if arguments.peer_python is not None:
             seconds = min(_resample(arguments.peer_python, folder) for _ in range(arguments.runs))
             _tell("SimpleITK: read, resample, write", seconds)
-    return int(best["seconds"] > AIM_S or best["mib"] > AIM_MIB)
+    return int(any(best["seconds"] > AIM_S or best["mib"] > AIM_MIB for best in bests))
 
 
 def head() -> Volume:
@@ -110,15 +106,24 @@ def _tell(what: str, seconds: float, more: str = "") -> None:
     sys.stdout.write(f"{what:40} {seconds:6.2f} s{more}\n")
 
 
-def _metseg(folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.finish", "--once", str(folder / "head.nii.gz")]
+def _metseg(source: Path, runs: int) -> dict[str, float]:
+    """The fastest run on a file, or on the files of a folder."""
+    best = min((_once(source) for _ in range(runs)), key=lambda one: one["seconds"])
+    more = f", {best['processor_s']:.2f} s of processor, {best['mib']:.0f} MiB"
+    _tell(f"metseg: {source.name} to {best['artefacts']:g} artefacts", best["seconds"], more)
+    sys.stdout.write(f"  aim: at most {AIM_S:g} s and {AIM_MIB} MiB; {best['lesions']:g} lesions\n")
+    return best
+
+
+def _once(source: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.finish", "--once", str(source)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 
 
 def _timed(source: Path) -> dict[str, float]:
-    """One job in this process; memory is the peak of it or of its reading child, whichever is larger."""
+    """One job in this process; memory is the peak of it or of a child of its, whichever is larger."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         card = ModelCard.read(CARD)
@@ -126,7 +131,8 @@ def _timed(source: Path) -> dict[str, float]:
         card_file.parent.mkdir(parents=True)
         card.write(card_file)
         store = JobStore(open_blob_store(str(folder / "store")))
-        record = _accepted(store, source, ModelRef(name=card.name, version=card.version, digest=card.digest))
+        sources = sorted(source.iterdir()) if source.is_dir() else [source]
+        record = _accepted(store, sources, ModelRef(name=card.name, version=card.version, digest=card.digest))
         serving = BrightIsLesion("127.0.0.1:1")
         means = Means(store, ModelLibrary(folder / "models"), serving, "a rule")
         (folder / "work").mkdir()
@@ -138,7 +144,9 @@ def _timed(source: Path) -> dict[str, float]:
         report = next(path for path, _ in files if path.name == "report.json")
         lesions = json.loads(report.read_text())["lesion_count"]
     peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"seconds": seconds, "processor_s": worked, "mib": max(peaks) / 1024, "lesions": lesions}
+    mib = max(peaks) / 1024
+    figures = {"seconds": seconds, "processor_s": worked, "mib": mib}
+    return figures | {"lesions": lesions, "artefacts": len(files)}
 
 
 def _processor_s() -> float:
@@ -146,14 +154,16 @@ def _processor_s() -> float:
     return sum(os.times()[:4])
 
 
-def _accepted(store: JobStore, source: Path, model: ModelRef) -> JobRecord:
+def _accepted(store: JobStore, sources: list[Path], model: ModelRef) -> JobRecord:
     job_id = new_job_id()
-    key = store.input_key(job_id)
-    store.blobs.put_file(key, source)
-    digest = store.put_artefact(job_id, 1, source, "application/gzip").sha256
-    given = InputFile(key=key, size_bytes=source.stat().st_size, sha256=digest)
+    inputs = []
+    for number, source in enumerate(sources):
+        key, content = store.input_key(job_id, number), source.read_bytes()
+        store.blobs.put(key, content)
+        digest = hashlib.sha256(content).hexdigest()
+        inputs.append(InputFile(key=key, size_bytes=len(content), sha256=digest))
     request = JobRequest(model=model.name)
-    record = JobRecord(id=job_id, created_at=datetime.now(UTC), request=request, model=model, inputs=[given])
+    record = JobRecord(id=job_id, created_at=datetime.now(UTC), request=request, model=model, inputs=inputs)
     store.create(record)
     return record
 
