@@ -7,6 +7,7 @@ from pathlib import Path
 from metseg.errors import EmptyInputError, UnknownFormatError, UnsupportedInputError
 from metseg.limits import DEFAULT_LIMITS, ReadLimits
 from metseg.scan import Scan, ScanKind, kind_of, read_scan
+from metseg_worker.appearance import check_appearance
 from metseg_worker.unpacking import unpacked
 
 
@@ -74,7 +75,8 @@ def _only(volumes: list[Path], images: dict[Path, ScanKind | None]) -> Path:
 
 
 def _told(scan: Scan, left_out: int) -> Scan:
-    if not left_out:
-        return scan
-    files = "1 file that is" if left_out == 1 else f"{left_out} files that are"
-    return replace(scan, warnings=(*scan.warnings, f"Left out {files} no image of the scan."))
+    warnings = [*scan.warnings, *check_appearance(scan)]
+    if left_out:
+        files = "1 file that is" if left_out == 1 else f"{left_out} files that are"
+        warnings.append(f"Left out {files} no image of the scan.")
+    return replace(scan, warnings=tuple(warnings))
