@@ -31,6 +31,9 @@ BRIGHT_PERCENTILE: Final = 99.5
 HEAD_SHARE: Final = 0.15
 """Share of the bright level above which a voxel belongs to the head."""
 
+BLUR_MM: Final = 2.0
+"""Before grey values are compared: half a voxel beside thin bone and scalp makes a head unlike itself."""
+
 Array = NDArray[np.float32]
 
 
@@ -102,7 +105,8 @@ def likeness(now: Volume, before: Volume, motion: NDArray[np.float64]) -> tuple[
     both = head & moved_head
     smaller = min(int(head.sum()), int((other.array > HEAD_SHARE).sum()))
     overlap = float(both.sum()) / smaller if smaller else 0.0
-    pair = np.stack((fixed.array[both], moved[both])).astype(np.float64)
+    blurred = [ndimage.gaussian_filter(one, BLUR_MM / STEP_MM) for one in (fixed.array, moved)]
+    pair = np.stack([one[both] for one in blurred]).astype(np.float64)
     if pair.shape[1] < 2 or (pair.std(axis=1) == 0).any():
         return min(overlap, 1.0), 0.0
     pair -= pair.mean(axis=1, keepdims=True)
