@@ -1,6 +1,7 @@
 """A DICOM series goes through a real job, and its results lie on its grid."""
 
 import json
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -12,6 +13,9 @@ from workplace import Workplace
 
 from metseg.jobs import JobState
 from metseg.volume import Volume
+from metseg_worker import dicom_objects
+from metseg_worker.confined import USUAL
+from metseg_worker.making import NO_OBJECTS
 
 SHAPE = (64, 56, 20)
 PATIENT_ID = "ID-4711"
@@ -85,6 +89,21 @@ def test_the_patient_stands_in_the_dicom_objects_of_the_series_asked_for_and_now
         for secret in SECRETS:
             assert secret.encode() not in content, name
     assert not [secret for secret in SECRETS if secret in final.model_dump_json() + caplog.text]
+
+
+def test_a_result_without_its_dicom_objects_is_a_result_and_says_so(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        dicom_objects, "USUAL", replace(USUAL, memory_bytes=64 << 20)
+    )  # too little to load highdicom
+    job_id = place.submit(*files())
+    final = place.attempt(job_id)
+    assert final.state is JobState.SUCCEEDED, final.failure
+    assert not [one.name for one in final.artefacts if one.name.endswith(".dcm")]
+    report = json.loads(place.artefact(job_id, "report.json").read_text())
+    assert len(report["lesions"]) == 1
+    assert NO_OBJECTS in report["warnings"]
 
 
 def test_a_series_that_is_not_sound_fails_its_job_with_the_reason(place: Workplace):
