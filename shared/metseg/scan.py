@@ -42,8 +42,8 @@ class Scan:
         has_spacing: False for a picture that came without `spacing_mm`; its affine counts pixels then.
         nifti_header: The geometry of a NIfTI file, to write results with the very same one.
         warnings: Sentences for the report.
-        slices: Of a DICOM series, where each slice along axis 2 came from; empty where its images cannot be referred
-            to. Whose images they are is not kept: what must carry it reads these files again.
+        slices: Of a DICOM series, where each slice along axis 2 came from; empty where its images cannot be
+            referred to. Whose images they are is not kept: what must carry it reads these files again.
     """
 
     volume: Volume
