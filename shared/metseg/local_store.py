@@ -4,6 +4,7 @@ A blob is written under a hidden temporary name, synced, then renamed (or hard-l
 another) and its folder synced, so a reader sees all of it or nothing.
 """
 
+import errno
 import os
 import shutil
 import time
@@ -16,6 +17,7 @@ from metseg.blobs import CHUNK_BYTES, BlobWriter, checked_key
 from metseg.errors import BlobNotFoundError, StoreUnavailableError
 
 UNFINISHED = ".part"
+ERASE_TRIES = 10
 SYNC_BYTES = 16 << 20
 """A blob is synced whenever so much of it has come, so that little is left to wait for at its end."""
 
@@ -98,12 +100,10 @@ class LocalStore:
     def delete(self, prefix: str) -> None:
         """Erase the blob of that key and all below it."""
         path = self._path(prefix)
-        with _translated("erase"), suppress(FileNotFoundError):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-            _sync_folder(path.parent)
+        with _translated("erase"):
+            _erase(path)
+            with suppress(FileNotFoundError):
+                _sync_folder(path.parent)
 
     def sweep(self, prefix: str, *, older_than_s: float = 0) -> None:
         """Remove what writers that died left half-written below a prefix; see `BlobStore.sweep`."""
@@ -188,6 +188,23 @@ def _translated(action: str, key: str | None = None) -> Iterator[None]:
         raise
     except OSError as exc:
         raise StoreUnavailableError(f"the blob store cannot {action}: {exc.strerror}") from exc
+
+
+def _erase(path: Path) -> None:
+    """Remove a file, or a folder with all in it; once more where somebody else wrote or erased in it meanwhile."""
+    for tries_left in reversed(range(ERASE_TRIES)):
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as exc:
+            if not path.exists():
+                return
+            if not tries_left or exc.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+        else:
+            return
 
 
 def _make_folders(folder: Path) -> None:

@@ -91,6 +91,31 @@ def test_what_is_not_there_is_said_so(store):
     store.delete("jobs/none")
 
 
+def test_a_folder_is_erased_while_others_write_and_erase_in_it(tmp_path, monkeypatch):
+    store = open_blob_store(str(tmp_path))
+    store.put("jobs/a/attempts/1/mask", b"x")
+    store.put("jobs/a/job.json", b"x")
+    unlink, rmdir, done = os.unlink, os.rmdir, []
+
+    def unlink_after_another(name, **kwargs):
+        if "unlink" not in done:
+            done.append("unlink")
+            unlink(name, **kwargs)
+        unlink(name, **kwargs)
+
+    def rmdir_after_a_write(name, **kwargs):
+        if "rmdir" not in done and str(name).endswith("a"):
+            done.append("rmdir")
+            (tmp_path / "jobs/a/late").touch()
+        rmdir(name, **kwargs)
+
+    monkeypatch.setattr(os, "unlink", unlink_after_another)
+    monkeypatch.setattr(os, "rmdir", rmdir_after_a_write)
+    store.delete("jobs/a")
+    assert done == ["unlink", "rmdir"]
+    assert not (tmp_path / "jobs/a").exists()
+
+
 def test_delete_erases_a_blob_and_all_below_a_prefix(store):
     for key in ("jobs/a/x", "jobs/a/deep/y", "jobs/ab/z"):
         store.put(key, b"1")
