@@ -17,6 +17,9 @@ from redis import Redis
 
 NAME = "Quarantina"
 PATIENT = f"{NAME}^Zoe"
+BEARERS = ("seg.dcm", "sr.dcm", "rtstruct.dcm")
+"""The artefacts that say whose scan it is, as a PACS needs; what they hold is for `test_dicom_identity.py`."""
+
 HEADERS = {
     "User-Agent": PATIENT,
     "Referer": f"http://{NAME}.example/{NAME}",
@@ -148,8 +151,8 @@ def redis_content(connection: Redis) -> Iterator[tuple[str, bytes]]:
 
 
 def folder_content(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file below a folder; of what was uploaded the name alone."""
+    """Name and content of every file below a folder; of what was uploaded, and of `BEARERS`, the name alone."""
     for path in folder.rglob("*"):
         yield "a file's name", str(path.relative_to(folder)).encode()
-        if path.is_file() and "input" not in path.relative_to(folder).parts:
+        if path.is_file() and path.name not in BEARERS and "input" not in path.relative_to(folder).parts:
             yield str(path.relative_to(folder)), path.read_bytes()

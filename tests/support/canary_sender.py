@@ -3,14 +3,14 @@
 from uuid import uuid4
 
 import httpx
-from canary import HEADERS, NAME, PATIENT
+from canary import BEARERS, HEADERS, NAME, PATIENT
 from workplace import wait_for
 
 ENDED_WITHIN_S = 280
 
 
 class Sender:
-    """A client of the API whose `answers` are the headers and bodies of all that it got."""
+    """A client of the API whose `answers` are the headers and bodies of all that it got, without the `BEARERS`."""
 
     def __init__(self, url: str, webhook_url: str) -> None:
         self.answers: list[bytes] = []
@@ -74,4 +74,5 @@ class Sender:
     def _keep(self, answer: httpx.Response) -> None:
         answer.read()
         self.answers.append(repr(answer.headers.multi_items()).encode())
-        self.answers.append(answer.content)
+        if not answer.request.url.path.endswith(BEARERS):
+            self.answers.append(answer.content)
