@@ -10,7 +10,6 @@ jobs/<id>/tombstone.json      put when the job was deleted or expired; the rest 
 keys/<digest>                 put if absent: the id of the job that a sender's Idempotency-Key stands for
 """
 
-import hashlib
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from metseg.blobs import CHUNK_BYTES, BlobStore
+from metseg.blobs import BlobStore
+from metseg.digests import sha256_of
 from metseg.errors import BlobNotFoundError, JobGoneError, JobNotFoundError, StoreError, StoreUnavailableError
 from metseg.jobs import Artefact, AttemptEnd, Final, JobRecord, JobState, Lease, Schema, Tombstone, is_job_id
 
@@ -188,13 +188,9 @@ class JobStore:
 
     def put_artefact(self, job_id: str, attempt: int, path: Path, media_type: str) -> Artefact:
         """Store a file of an attempt under its own name."""
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while piece := file.read(CHUNK_BYTES):
-                digest.update(piece)
         self.blobs.put_file(self.artefact_key(job_id, attempt, path.name), path)
         return Artefact(
-            name=path.name, media_type=media_type, size_bytes=path.stat().st_size, sha256=digest.hexdigest()
+            name=path.name, media_type=media_type, size_bytes=path.stat().st_size, sha256=sha256_of(path)
         )
 
     def discard_artefacts(self, job_id: str, attempt: int) -> None:

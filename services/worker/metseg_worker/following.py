@@ -1,6 +1,5 @@
 """Compares a scan with those of the earlier jobs that its sender named."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Final as Constant
 import numpy as np
 from numpy.typing import NDArray
 
+from metseg.digests import download_same
 from metseg.earlier_jobs import LABELS, comparable, gone
-from metseg.errors import BlobNotFoundError, StoreError
+from metseg.errors import BlobNotFoundError
 from metseg.follow_up import Comparison, FollowUp
 from metseg.follow_up_errors import NotVolumeError
 from metseg.jobs import Final, JobRecord
@@ -150,13 +150,12 @@ def doubts(report: Report, comparisons: Sequence[Comparison]) -> list[str]:
 def _download(store: JobStore, final: Final, name: str, path: Path) -> Path:
     """Fetch an artefact of an earlier job and make sure that it is what was stored."""
     [artefact] = [one for one in final.artefacts if one.name == name]
+    key = store.artefact_key(final.job_id, final.attempt or 1, name)
+    otherwise = f"The stored {name} of an earlier job is not the file that its job made."
     try:
-        store.blobs.download(store.artefact_key(final.job_id, final.attempt or 1, name), path)
+        download_same(store.blobs, key, path, artefact.sha256, otherwise=otherwise)
     except BlobNotFoundError as exc:  # deleted since it was looked at
         raise gone(final.job_id) from exc
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != artefact.sha256:
-            raise StoreError(f"The stored {name} of an earlier job is not the file that its job made.")
     return path
 
 

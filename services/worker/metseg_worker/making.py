@@ -3,14 +3,14 @@
 Nothing here knows of attempts, queues or the end of a job, so that a result can be made again and compared.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from metseg.card import ModelCard
-from metseg.errors import CardError, InputError, StoreError
+from metseg.digests import download_same
+from metseg.errors import CardError, InputError
 from metseg.jobs import JobRecord, ModelRef, Stage
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
@@ -124,9 +124,5 @@ def _download(store: JobStore, record: JobRecord, folder: Path, check: Callable[
     """Fetch the input, named by number in its order, and make sure that it is what was accepted."""
     for number, given in enumerate(record.inputs):
         check()
-        path = folder / f"{number:04d}"
-        store.blobs.download(given.key, path)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != given.sha256:
-            raise StoreError("The stored input is not the file that was accepted.")
+        path, otherwise = folder / f"{number:04d}", "The stored input is not the file that was accepted."
+        download_same(store.blobs, given.key, path, given.sha256, otherwise=otherwise)

@@ -91,35 +91,34 @@ class _Pages(FPDF):
 
     def figures(self, report: Report, lesions: Sequence[Lesion]) -> None:
         """The table of lesions."""
-        self._style(8, INK)
-        self.ln(1)
-        with self.table(
-            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
-            cell_fill_color=(247, 248, 250),
-            cell_fill_mode=TableCellFillMode.ROWS,
-            col_widths=(8, 20, 26, 14, 36, 15, 61),
-            line_height=4.6,
-            text_align=("RIGHT", "RIGHT", "RIGHT", "RIGHT", "LEFT", "RIGHT", "LEFT"),
-        ) as table:
-            table.row(FIGURES)
-            for lesion in lesions:
-                table.row([latin(cell) for cell in figures_of(report, lesion)])
+        self._table(
+            [FIGURES, *(figures_of(report, lesion) for lesion in lesions)],
+            widths=(8, 20, 26, 14, 36, 15, 61),
+            align=("RIGHT", "RIGHT", "RIGHT", "RIGHT", "LEFT", "RIGHT", "LEFT"),
+        )
 
     def changes(self, changes: Sequence[LesionChange]) -> None:
         """The table of what became of lesions."""
+        self._table(
+            [CHANGE_FIGURES, *(cells_of(change) for change in changes)],
+            widths=(14, 14, 28, 24, 24, 17, 22, 22, 15),
+            align=("LEFT", "LEFT", "LEFT", *["RIGHT"] * 6),
+        )
+
+    def _table(self, rows: Sequence[Sequence[str]], *, widths: tuple[int, ...], align: tuple[str, ...]) -> None:
+        """Rows of cells, the first of them the heading."""
         self._style(8, INK)
         self.ln(1)
         with self.table(
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             cell_fill_color=(247, 248, 250),
             cell_fill_mode=TableCellFillMode.ROWS,
-            col_widths=(14, 14, 28, 24, 24, 17, 22, 22, 15),
+            col_widths=widths,
             line_height=4.6,
-            text_align=("LEFT", "LEFT", "LEFT", *["RIGHT"] * 6),
+            text_align=align,
         ) as table:
-            table.row(CHANGE_FIGURES)
-            for change in changes:
-                table.row([latin(cell) for cell in cells_of(change)])
+            for row in rows:
+                table.row([latin(cell) for cell in row])
 
     def _style(self, size: float, ink: tuple[int, int, int], style: str = "") -> None:
         self.set_font("helvetica", style, size)

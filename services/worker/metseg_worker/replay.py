@@ -4,13 +4,12 @@ It shows that a result can be traced to its input, model and build, and finds wh
 answers otherwise. Nothing is stored and the job stays as it is.
 """
 
-import hashlib
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 from metseg.blobs import open_blob_store
+from metseg.digests import sha256_of
 from metseg.errors import JobStateError, MetsegError
 from metseg.jobs import JobState, Stage
 from metseg.jobstore import JobStore
@@ -42,7 +41,7 @@ def replay(means: Means, job_id: str) -> dict[str, str]:
     stored = {artefact.name: artefact.sha256 for artefact in final.artefacts}
     with scratch(job_id, NO_ATTEMPT) as folder:
         files = make_files(means, record, folder, check=_go_on, on_progress=_tell_nobody)
-        made = {path.name: _sha256(path) for path, _ in files}
+        made = {path.name: sha256_of(path) for path, _ in files}
     return {name: _verdict(stored.get(name), made.get(name)) for name in sorted(stored | made)}
 
 
@@ -72,11 +71,6 @@ def _verdict(then: str | None, now: str | None) -> str:
     if now is None:
         return "missing"
     return "same" if then == now else "differs"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _go_on() -> None:
