@@ -16,6 +16,8 @@ import psutil
 from api_service import StatusServer, write_cards
 from redis_fixture import RedisServer, free_port
 
+from metseg_api.__main__ import listen
+
 MEGABYTE = 1 << 20
 BODY_BYTES = 50 * MEGABYTE
 
@@ -118,6 +120,13 @@ def test_a_large_upload_streams_into_the_store_through_little_memory(
         assert grown < 24 * MEGABYTE
         for line in api.log.read_text().splitlines():
             assert json.loads(line)["logger"] in ("uvicorn.error", "metseg_api.edge")
+
+
+def test_an_answer_does_not_wait_for_the_receipt_of_its_head() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_taken_port_and_a_wrong_setting_end_with_one_clear_line(tmp_path: Path) -> None:

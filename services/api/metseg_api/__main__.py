@@ -34,9 +34,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _serve(settings)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket whose connections send at once.
+
+    asyncio sees to that for sockets that it makes itself. On others the body of an answer waits for the receipt of
+    its head, which the caller's system delays by 40 ms.
+
+    Raises:
+        OSError: The port is taken or may not be used.
+    """
+    listener = socket.create_server((host, port), backlog=256)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
 def _serve(settings: ApiSettings) -> None:
     try:
-        listener = socket.create_server((settings.host, settings.api_port), backlog=256)
+        listener = listen(settings.host, settings.api_port)
     except OSError as exc:
         place = f"{settings.host}:{settings.api_port}"
         sys.exit(f"metseg-api: cannot listen on {place} ({exc.strerror}); METSEG_API_PORT chooses another port")
