@@ -21,13 +21,16 @@ Event = dict[str, str]
 
 
 @contextmanager
-def listening(api: ApiService, job_id: str, last_id: str | None = None) -> Iterator[Iterator[Event]]:
+def listening(
+    api: ApiService, job_id: str, last_id: str | None = None, *, comments: bool = False
+) -> Iterator[Iterator[Event]]:
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
     with httpx.stream("GET", f"{api.url}/v1/jobs/{job_id}/events", headers=headers, timeout=30) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
-        yield parsed(answer.iter_lines())
+        blocks = parsed(answer.iter_lines())
+        yield blocks if comments else (block for block in blocks if "" not in block)
 
 
 def parsed(lines: Iterator[str]) -> Iterator[Event]:
@@ -108,7 +111,7 @@ def test_an_id_that_nobody_gave_is_as_good_as_none(api: ApiService) -> None:
 
 def test_a_quiet_line_is_kept_alive_by_comments(api: ApiService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "BEAT_S", 0.2)
-    with listening(api, api.submitted()) as blocks:
+    with listening(api, api.submitted(), comments=True) as blocks:
         next(blocks)
         next(blocks)
         assert next(blocks) == {"": "still following"}
