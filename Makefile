@@ -101,10 +101,12 @@ models: install  ## export the shipped weights to SavedModels, where that is not
 	  echo "Exporting the shipped models (once)."; \
 	  TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/metseg-train export --all-shipped --models models; }
 
-train: install  ## train, measure and export the shipped weights anew (METSEG_DATA; hours on two cores)
-	$(VENV)/bin/metseg-train fit --recipe shipped
-	$(VENV)/bin/metseg-train evaluate --run runs/shipped --choose
-	$(VENV)/bin/metseg-train export --run runs/shipped --models models
+train: install  ## train, measure and export the shipped weights, or go on with it (METSEG_DATA; hours; RECIPE=shipped: one of them)
+	@recipes=$$($(VENV)/bin/metseg-train recipes) && for recipe in $(or $(RECIPE),$$recipes); do \
+	  $(VENV)/bin/metseg-train fit --recipe $$recipe --resume && \
+	  $(VENV)/bin/metseg-train evaluate --run runs/$$recipe --choose && \
+	  $(VENV)/bin/metseg-train export --run runs/$$recipe --models models || exit 1; \
+	done
 
 bench: install models  ## print the measured claims
 	$(PYTHON) -m benchmarks.memory

@@ -1,24 +1,26 @@
 """The model server of the local stack: the stand-in, with the files and flags of TF Serving in the containers."""
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from deploy.local.settings import ROOT, StackSettings
+from metseg_api.rollout.errors import RolloutError
+from metseg_api.rollout.files import CONFIG_FILE, add_models
 
 SHIPPED: Final = ROOT / "services" / "serving"
 
 
 def place_models_file(models: Path) -> Path:
-    """The models file beside the models, where `make promote` changes it; at first it is the shipped one."""
-    placed = models / "models.config"
-    if not placed.exists():
-        models.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(SHIPPED / placed.name, placed)
-    return placed
+    """The models file beside the models, where `make promote` changes it, with every shipped model that is there.
+
+    Raises:
+        RolloutError: None is there, or the file is damaged.
+    """
+    add_models(models, SHIPPED / CONFIG_FILE)
+    return models / CONFIG_FILE
 
 
 def serving_command(models_file: Path) -> Sequence[str]:
@@ -36,7 +38,11 @@ def serving_command(models_file: Path) -> Sequence[str]:
 
 def main() -> int:
     """Become the model server."""
-    command = serving_command(place_models_file(ROOT / StackSettings.read().models))
+    try:
+        command = serving_command(place_models_file(ROOT / StackSettings.read().models))
+    except RolloutError as exc:
+        sys.stderr.write(f"model server: {exc}\n")
+        return 1
     os.execv(command[0], list(command))
 
 

@@ -8,5 +8,5 @@ shopt -s nullglob
 for card in models/weights/*.card.json; do
     stem=$(basename "$card" .card.json)
     exported=${1:-models}/${stem%-*}/${stem##*-}
-    [ -e "$exported/saved_model.pb" ] && cmp -s "$card" "$exported/assets.extra/card.json"
+    [ -e "$exported/saved_model.pb" ] && cmp -s "$card" "$exported/assets.extra/card.json" || exit 1
 done

@@ -16,7 +16,16 @@ from metseg.serving import ServingClient
 from metseg.serving_control import CANARY, STABLE, ServingControl
 from metseg_api.__main__ import main
 from metseg_api.rollout.errors import RolloutError
-from metseg_api.rollout.files import HISTORY_FILE, History, Labels, entry_of, locked, read_config, write_config
+from metseg_api.rollout.files import (
+    HISTORY_FILE,
+    History,
+    Labels,
+    entry_of,
+    locked,
+    read_config,
+    set_labels,
+    write_config,
+)
 from metseg_api.rollout.moves import Rollout
 
 pytestmark = pytest.mark.slow
@@ -163,6 +172,32 @@ def test_a_damaged_or_missing_file_is_told_and_left(tmp_path):
     (tmp_path / HISTORY_FILE).write_text("{")
     with pytest.raises(RolloutError, match="damaged"):
         History.read(tmp_path)
+
+
+def test_models_that_were_dropped_in_are_added_to_the_file_and_nothing_else_changes(tmp_path, monkeypatch, capsys):
+    write_cards(tmp_path, {"here": [1], "known": [1]})
+    config = ModelServerConfig()
+    set_labels(entry_of(config, "known"), Labels(stable=1), {1})
+    write_config(tmp_path, config)
+    offered = ModelServerConfig()
+    for name in ("known", "here", "absent"):
+        entry_of(offered, name).model_version_policy.latest.num_versions = 2
+    (tmp_path / "offered").mkdir()
+    write_config(tmp_path / "offered", offered)
+    monkeypatch.setenv("METSEG_MODELS", str(tmp_path))
+    main(["models", "add", str(tmp_path / "offered" / "models.config")])
+    assert capsys.readouterr().out == "here is served.\n"
+    placed = read_config(tmp_path)
+    assert [entry.name for entry in placed.model_config_list.config] == ["known", "here"]
+    assert entry_of(placed, "known") == entry_of(config, "known")
+    assert entry_of(placed, "here") == entry_of(offered, "here")
+    main(["models", "add", str(tmp_path / "offered" / "models.config")])
+    assert capsys.readouterr().out == ""
+    (tmp_path / "models.config").unlink()
+    for name in ("here", "known"):
+        shutil.rmtree(tmp_path / name)
+    with pytest.raises(SystemExit, match="none is there"):
+        main(["models", "add", str(tmp_path / "offered" / "models.config")])
 
 
 def test_the_commands_say_what_they_did(place, monkeypatch, capsys):

@@ -18,16 +18,20 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "deploy" / "local").mkdir(parents=True)
     shutil.copy(ROOT / "deploy" / "local" / "models_are_exported.sh", tmp_path / "deploy" / "local")
     (tmp_path / "models" / "weights").mkdir(parents=True)
-    (tmp_path / "models" / "weights" / "attention_unet-12.card.json").write_text("{}\n")
+    ship(tmp_path, "attention_unet-12")
     return tmp_path
+
+
+def ship(checkout: Path, stem: str) -> None:
+    (checkout / "models" / "weights" / f"{stem}.card.json").write_text("{}\n")
 
 
 def is_exported(checkout: Path) -> bool:
     return subprocess.run([checkout / "deploy" / "local" / "models_are_exported.sh"], check=False).returncode == 0
 
 
-def export(checkout: Path, card: str) -> Path:
-    place = checkout / "models" / "attention_unet" / "12"
+def export(checkout: Path, card: str, name: str = "attention_unet", version: str = "12") -> Path:
+    place = checkout / "models" / name / version
     (place / "assets.extra").mkdir(parents=True)
     (place / "saved_model.pb").touch()
     (place / "assets.extra" / "card.json").write_text(card)
@@ -51,6 +55,17 @@ def test_an_export_of_older_weights_is_noticed(checkout: Path) -> None:
 def test_half_an_export_is_noticed(checkout: Path) -> None:
     (export(checkout, "{}\n") / "saved_model.pb").unlink()
     assert not is_exported(checkout)
+
+
+def test_each_of_several_shipped_models_needs_its_export(checkout: Path) -> None:
+    for stem in ("a-1", "unet_plus_plus-1"):
+        ship(checkout, stem)
+        assert not is_exported(checkout)
+    export(checkout, "{}\n", "a", "1")
+    export(checkout, "{}\n", "unet_plus_plus", "1")
+    assert not is_exported(checkout)
+    export(checkout, "{}\n")
+    assert is_exported(checkout)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)

@@ -11,12 +11,11 @@ SHIPPED = Path(__file__).parents[2] / "services" / "serving"
 ENTRY = "name: 'a' base_path: '/a' model_platform: 'tensorflow'"
 
 
-def test_the_shipped_models_file_serves_the_default_model_and_keeps_its_last_version():
+def test_the_shipped_models_file_serves_three_models_and_keeps_the_last_version_of_each():
     sources = read_models(SHIPPED / "models.config", Path("here"))
-    assert [(source.name, source.base_path) for source in sources] == [
-        ("attention_unet", Path("here/attention_unet"))
-    ]
-    assert sources[0].policy.choose({1, 2, 3}) == {2, 3}
+    assert [source.name for source in sources] == ["attention_unet", "unet_plus_plus", "inception_v3_segmenter"]
+    assert [source.base_path for source in sources] == [Path("here") / source.name for source in sources]
+    assert [source.policy.choose({1, 2, 3}) for source in sources] == [{2, 3}] * 3
 
 
 def test_the_shipped_batching_file_says_what_holds_without_it():

@@ -6,6 +6,7 @@ import pytest
 
 from metseg.card import CARD_PATH, ModelCard
 from metseg_trainer.cli import build_parser, main
+from metseg_trainer.shipped_recipes import RECIPES
 
 
 @pytest.mark.parametrize("command", ["phantom", "fit", "evaluate", "export"])
@@ -34,6 +35,11 @@ def test_a_mistake_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_an_unknown_recipe_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--recipe", "none"]) == 2
     assert "shipped" in capsys.readouterr().err
+
+
+def test_the_recipes_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    assert capsys.readouterr().out.splitlines() == list(RECIPES)
 
 
 def test_the_recipe_asks_for_its_images(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,8 +18,9 @@ from metseg_trainer.measuring import Subject, measure, write_evaluation
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.operating_point import THRESHOLDS, ChosenPoints, choose_points, try_points
 from metseg_trainer.predictions import PredictionCache
+from metseg_trainer.recipes import Recipe
 from metseg_trainer.reports import read_report
-from metseg_trainer.shipped_recipes import SHIPPED
+from metseg_trainer.shipped_recipes import RECIPES, SHIPPED
 
 
 def _bright_is_lesion(level: int) -> Predict:
@@ -140,9 +142,19 @@ def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
         read_report(tmp_path / "report.json")
 
 
-def test_the_shipped_card_speaks_plainly_of_its_limits() -> None:
+def _card_of(recipe: Recipe) -> ModelCard:
     network = build_network("attention_unet", "tiny", (64, 64))
-    card = make_card(SHIPPED, network, version=1, point=OperatingPoint(), scores=[], training_data=[])
+    return make_card(recipe, network, version=1, point=OperatingPoint(), scores=[], training_data=[])
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_each_shipped_card_has_its_licence_and_speaks_plainly_of_its_limits(recipe: Recipe) -> None:
+    card = _card_of(recipe)
     assert "never seen a brain metastasis" in card.limits[0]
     assert "Not a medical device" in card.intended_use
-    assert {source.terms.licence for source in SHIPPED.sources} >= {"CC BY 4.0", "CC BY 3.0"}
+    assert card.licence.startswith("CC BY 4.0")
+    assert {source.terms.licence for source in recipe.sources} >= {"CC BY 4.0", "CC BY 3.0"}
+
+
+def test_the_card_of_ones_own_recipe_states_no_licence() -> None:
+    assert _card_of(replace(SHIPPED, name="mine")).licence == "not stated"

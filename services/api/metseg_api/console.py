@@ -46,7 +46,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     owner = things.add_parser("owner", help="tell the owner that a subject of the issuer of tokens is here")
     owner.add_argument("subject", help="the `sub` of its tokens")
     owner.set_defaults(run=_tell_owner)
-    rollout.add_commands(things.add_parser("models", help="promote a version of a model, go back, list versions"))
+    rollout.add_commands(things.add_parser("models", help="promote a version, go back, list versions, add models"))
     audit = things.add_parser("audit", help="read and check the audit trail").add_subparsers(required=True)
     audit.add_parser("export", help="write all entries as JSON lines").set_defaults(run=_export_audit)
     verify = audit.add_parser("verify", help="check that no entry was changed, removed or inserted")

@@ -11,6 +11,7 @@ from metseg_trainer.evaluation import OperatingPoint
 from metseg_trainer.folding import count_gflop
 from metseg_trainer.manifest import build_manifest
 from metseg_trainer.recipes import Recipe, Source
+from metseg_trainer.shipped_recipes import RECIPES
 from metseg_trainer.software import software_versions
 from metseg_trainer.sources import Places
 from metseg_trainer.splits import split_digest
@@ -47,7 +48,7 @@ def make_card(
     training_data: Sequence[TrainingData],
 ) -> ModelCard:
     """Write down what a trained network is; its weights' digest is filled in by `ModelCard.model_copy`."""
-    shipped = recipe.name == "shipped"
+    shipped = recipe.name in RECIPES
     return ModelCard(
         name=recipe.network,
         version=version,

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from metseg.errors import MetsegError
-from metseg_trainer.commands import compare, data, evaluate, export, fit, phantom, pretrain, sheet
+from metseg_trainer.commands import compare, data, evaluate, export, fit, phantom, pretrain, recipes, sheet
 
 COMMANDS = {
     "phantom": phantom,
     "data": data,
     "sheet": sheet,
     "pretrain": pretrain,
+    "recipes": recipes,
     "fit": fit,
     "evaluate": evaluate,
     "compare": compare,

@@ -1,15 +1,16 @@
-"""`metseg-api models`: promote a version, go back, and see which versions there are."""
+"""`metseg-api models`: promote a version, go back, see which versions there are, and have new models served."""
 
 import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from metseg.models import ModelLibrary
 from metseg.serving import ServingClient
 from metseg.serving_control import CANARY, STABLE, ServingControl, VersionState
 from metseg_api.rollout.errors import RolloutError
-from metseg_api.rollout.files import Labels, entry_of, labels_of, read_config
+from metseg_api.rollout.files import Labels, add_models, entry_of, labels_of, read_config
 from metseg_api.rollout.moves import Rollout
 from metseg_api.settings import ApiSettings
 
@@ -32,6 +33,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     rollback.add_argument("model", help="name of the model")
     rollback.set_defaults(run=_rollback)
     commands.add_parser("list", help="list versions, their states and labels").set_defaults(run=_list)
+    add = commands.add_parser("add", help="have models served that are in the folder and not in its file yet")
+    add.add_argument("file", type=Path, help="a models file that lists them")
+    add.set_defaults(run=_add)
 
 
 def _promote(settings: ApiSettings, given: argparse.Namespace) -> None:
@@ -55,6 +59,11 @@ def _list(settings: ApiSettings, _given: argparse.Namespace) -> None:
             for version in sorted({*states, *library.versions(name)}):
                 has_card = version in library.versions(name)
                 sys.stdout.write(f"{name:24}  {_row(version, states.get(version), labels, has_card)}\n")
+
+
+def _add(settings: ApiSettings, given: argparse.Namespace) -> None:
+    for name in add_models(settings.models, given.file):
+        sys.stdout.write(f"{name} is served.\n")
 
 
 def _row(version: int, state: VersionState | None, labels: Labels | None, has_card: bool) -> str:

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from pydantic import AwareDatetime, Field, ValidationError
 
 from metseg.jobs import Schema
+from metseg.models import ModelLibrary
 from metseg.proto.serving_wire_pb2 import ModelConfig, ModelServerConfig
 from metseg.serving_control import CANARY, STABLE
 from metseg_api.rollout.errors import RolloutError
@@ -21,7 +22,7 @@ LOCK_FILE: Final = ".rollout.lock"
 CONTAINER_MODELS: Final = "/models"
 """Where TF Serving finds the folder of the models; the stand-in takes its own in that place."""
 
-_HEADER: Final = "# What TF Serving serves (ModelServerConfig), as `make promote` and `make rollback` left it.\n"
+_HEADER: Final = "# What TF Serving serves (ModelServerConfig), as `metseg-api models` left it.\n"
 
 
 class Labels(Schema):
@@ -77,14 +78,33 @@ def read_config(folder: Path) -> ModelServerConfig:
     Raises:
         RolloutError: The file is missing, or holds what is not known here.
     """
-    try:
-        return text_format.Parse((folder / CONFIG_FILE).read_text(encoding="utf-8"), ModelServerConfig())
-    except OSError as exc:
-        raise RolloutError(
-            f"expected TF Serving's {CONFIG_FILE} in the folder of the models: {exc.strerror}"
-        ) from exc
-    except (UnicodeDecodeError, text_format.ParseError) as exc:
-        raise RolloutError(f"expected a ModelServerConfig in {CONFIG_FILE}: {exc}") from exc
+    return _parse(folder / CONFIG_FILE)
+
+
+def add_models(folder: Path, offered: Path) -> list[str]:
+    """Let TF Serving serve what another file lists, where that lies in the folder and is not in its own file yet.
+
+    Args:
+        folder: The folder of the models; its file is made where there is none, and else keeps what it has.
+        offered: A file like it.
+
+    Returns:
+        Names of the models that were added.
+
+    Raises:
+        RolloutError: A file is damaged, none of the models is there, or another rollout is under way.
+    """
+    library, wanted = ModelLibrary(folder), _parse(offered).model_config_list.config
+    with locked(folder):
+        config = read_config(folder) if (folder / CONFIG_FILE).exists() else ModelServerConfig()
+        known = {entry.name for entry in config.model_config_list.config}
+        added = [entry for entry in wanted if entry.name not in known and library.versions(entry.name)]
+        if not known and not added:
+            raise RolloutError(f"expected one of the models of {offered.name} in the folder, and none is there")
+        if added:
+            config.model_config_list.config.extend(added)
+            write_config(folder, config)
+    return [entry.name for entry in added]
 
 
 def current_labels(folder: Path, model: str) -> Labels | None:
@@ -146,6 +166,15 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError as exc:
             raise RolloutError("expected to be alone, and another rollout is under way") from exc
         yield
+
+
+def _parse(file: Path) -> ModelServerConfig:
+    try:
+        return text_format.Parse(file.read_text(encoding="utf-8"), ModelServerConfig())
+    except OSError as exc:
+        raise RolloutError(f"expected TF Serving's {file.name}, and it cannot be read: {exc.strerror}") from exc
+    except (UnicodeDecodeError, text_format.ParseError) as exc:
+        raise RolloutError(f"expected a ModelServerConfig in {file.name}: {exc}") from exc
 
 
 def _replace(file: Path, text: str) -> None:
