@@ -94,7 +94,9 @@ def make(folder: Path, images: list[Dataset], mask: NDArray[np.uint8]) -> Made:
     for name in ("told", "results"):
         (folder / name).mkdir()
     finding = dicom_objects.Finding(scan, segmentation, report, is_metastases=True)
-    dicom_objects.write_objects(finding, folder / "told", folder / "results", check=lambda: None)
+    with dicom_objects.object_writer(scan, folder / "told", folder / "results") as writer:
+        writer.begin(finding)
+        writer.files(check=lambda: None)
     by_uid = {image.SOPInstanceUID: image for image in images}
     return Made(folder / "results", by_uid, labels, scan.volume.affine, report)
 

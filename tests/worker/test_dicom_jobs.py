@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import nibabel
 import numpy as np
+import psutil
 import pytest
 from dicom_series import SERIES_UID, classic, to_bytes, zipped
 from phantoms import affine_of, centred, head_with_ball
@@ -15,7 +16,7 @@ from metseg.jobs import JobState
 from metseg.volume import Volume
 from metseg_worker import dicom_objects
 from metseg_worker.confined import USUAL
-from metseg_worker.making import NO_OBJECTS
+from metseg_worker.finishing import NO_OBJECTS
 
 SHAPE = (64, 56, 20)
 PATIENT_ID = "ID-4711"
@@ -104,6 +105,22 @@ def test_a_result_without_its_dicom_objects_is_a_result_and_says_so(
     report = json.loads(place.artefact(job_id, "report.json").read_text())
     assert len(report["lesions"]) == 1
     assert NO_OBJECTS in report["warnings"]
+
+
+def test_the_process_that_writes_the_objects_loads_while_the_network_is_asked_and_ends_with_the_job(
+    place: Workplace,
+):
+    seen = []
+    place.serving.on_call = lambda: seen.extend(writers())
+    final = place.attempt(place.submit(*files()))
+    assert final.state is JobState.SUCCEEDED, final.failure
+    assert seen
+    assert not writers()
+
+
+def writers() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if dicom_objects.WRITER in child.cmdline()]
 
 
 def test_a_series_that_is_not_sound_fails_its_job_with_the_reason(place: Workplace):

@@ -1,18 +1,22 @@
 """Inputs that must end in a stable code and a sentence, with nothing left behind."""
 
 import errno
+import resource
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hostile_files import HOSTILE, nifti
-from workplace import Workplace
+from workplace import Workplace, wait_for
 
 from metseg.errors import DamagedInputError, InputTooLargeError, JobCancelledError
 from metseg.jobs import JobState
 from metseg_worker import confined
-from metseg_worker.confined import ChildLimits
+from metseg_worker.confined import USUAL, ChildLimits
+from metseg_worker.confined import confined as confined_process
 from metseg_worker.opening import Asked
 from metseg_worker.reading import read_in_child
 
@@ -98,6 +102,25 @@ def test_a_cancel_ends_the_reading(tmp_path: Path, monkeypatch):
 
     with pytest.raises(JobCancelledError):
         read(nifti(), tmp_path, check=check)
+
+
+def test_a_process_that_waits_to_be_told_is_limited_and_ends_with_its_block(tmp_path: Path):
+    with confined_process("metseg_worker.reading", tmp_path, USUAL):
+        [waiting] = [one for one in psutil.Process().children() if "metseg_worker.reading" in one.cmdline()]
+        wait_for(lambda: waiting.rlimit(resource.RLIMIT_AS) == (USUAL.memory_bytes, USUAL.memory_bytes))
+    assert not waiting.is_running()
+
+
+def test_the_time_for_which_a_process_waited_is_not_counted_against_it(tmp_path: Path, monkeypatch):
+    ready, limits = tmp_path / "ready", ChildLimits(wall_s=2)
+    tell, work = f"open({str(ready)!r}, 'w').close()", "sys.stdin.read(); time.sleep(0.2); print('{}')"
+    replace_reader(monkeypatch, tmp_path, f"import sys, time; {tell}; {work}")
+    monkeypatch.setattr(confined, "POLL_S", 0.01)
+    with confined_process("metseg_worker.reading", tmp_path, limits) as process:
+        wait_for(ready.exists)
+        time.sleep(limits.wall_s)
+        process.tell({})
+        process.wait(lambda: None)
 
 
 def replace_reader(monkeypatch, folder: Path, code: str) -> None:

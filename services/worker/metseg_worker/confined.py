@@ -2,7 +2,8 @@
 
 What a hostile file attacks is whoever reads it. That happens in a fresh Python process that has bounded memory,
 time, file size and open files, next to no environment, and no more than what it is given and a folder to work in.
-It answers with one JSON object, empty or an error; that it dies is an answer too.
+It can be started before it is known what it shall do, loads its code meanwhile, is told by one JSON object, and
+answers with another, empty or an error; that it dies is an answer too.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,26 +52,67 @@ class ChildLimits:
 USUAL: Final = ChildLimits()
 
 
-def run_confined(
-    module: str, folder: Path, given: dict[str, Any], *, check: Callable[[], None], limits: ChildLimits
-) -> None:
-    """Run a module that ends in `answer`.
+class Confined:
+    """A confined process that was started and waits to be told what to do."""
+
+    def __init__(self, child: subprocess.Popen[bytes], wall_s: float) -> None:
+        """Hold a process, which may take so long once it has been told."""
+        self._child, self._wall_s = child, wall_s
+        self._told_at = 0.0
+
+    def tell(self, given: dict[str, Any]) -> None:
+        """Let it do its work, once.
+
+        Args:
+            given: What it is told, in JSON.
+        """
+        self._told_at = time.monotonic()
+        if self._child.stdin is not None:
+            with suppress(BrokenPipeError), self._child.stdin as told:  # how it died says more
+                told.write(json.dumps(given).encode())
+
+    def wait(self, check: Callable[[], None]) -> None:
+        """Wait for its answer.
+
+        Args:
+            check: Called a few times a second; what it raises ends the waiting.
+
+        Raises:
+            InputError: what it answered, or what its death tells.
+            OSError: what this machine refused it.
+        """
+        status = self._status(check)
+        said = self._child.stdout.read(LARGEST_ANSWER_BYTES) if self._child.stdout else b""
+        if status != 0:
+            raise _death(status)
+        refusal = json.loads(said)
+        if refusal:
+            raise _refused(refusal)
+
+    def _status(self, check: Callable[[], None]) -> int:
+        while True:
+            try:
+                return self._child.wait(POLL_S)
+            except subprocess.TimeoutExpired:
+                check()
+                if time.monotonic() > self._told_at + self._wall_s:
+                    raise InputTooLargeError(
+                        f"The file could not be read within {self._wall_s:g} seconds."
+                    ) from None
+
+
+@contextmanager
+def confined(module: str, folder: Path, limits: ChildLimits) -> Iterator[Confined]:
+    """Start a module that ends in `answer`; if it has not ended with the block, it is killed.
 
     Args:
         module: Its full name.
         folder: Where it works.
-        given: What it is told, in JSON; no secret, for other processes can see it.
-        check: Called a few times a second; what it raises ends the process.
         limits: What it may use.
-
-    Raises:
-        InputError: what it answered, or what its death tells.
-        OSError: what this machine refused it.
     """
-    command = [sys.executable, "-I", "-m", module, json.dumps({"given": given, "limits": astuple(limits)})]
     with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-I", "-m", module, json.dumps(astuple(limits))],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=folder,
@@ -78,25 +120,32 @@ def run_confined(
         start_new_session=True,
     ) as child:
         try:
-            status = _wait(child, limits.wall_s, check)
-            said = child.stdout.read(LARGEST_ANSWER_BYTES) if child.stdout else b""
+            yield Confined(child, limits.wall_s)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-    if status != 0:
-        raise _death(status)
-    refusal = json.loads(said)
-    if refusal:
-        raise _refused(refusal)
+
+
+def run_confined(
+    module: str, folder: Path, given: dict[str, Any], *, check: Callable[[], None], limits: ChildLimits
+) -> None:
+    """Start a module, tell it what to do, and wait for its answer; see `confined` and `Confined`.
+
+    Raises:
+        InputError: what it answered, or what its death tells.
+        OSError: what this machine refused it.
+    """
+    with confined(module, folder, limits) as child:
+        child.tell(given)
+        child.wait(check)
 
 
 def answer(work: Callable[[dict[str, Any]], None]) -> None:
-    """Be the child: give up what the work does not need, do it, and answer how it went."""
-    told = json.loads(sys.argv[1])
-    _confine(ChildLimits(*told["limits"]))
+    """Be the child: give up what the work does not need, do it once it is told, and answer how it went."""
+    _confine(ChildLimits(*json.loads(sys.argv[1])))
     refusal: dict[str, object] = {}
     try:
-        work(told["given"])
+        work(json.load(sys.stdin))
     except InputError as exc:
         refusal = {"code": exc.code, "message": str(exc)}
     except MemoryError:
@@ -107,17 +156,6 @@ def answer(work: Callable[[dict[str, Any]], None]) -> None:
     except OSError as exc:
         refusal = {"errno": exc.errno or errno.EIO}  # numpy names no number when a file comes out short
     sys.stdout.write(json.dumps(refusal))
-
-
-def _wait(child: subprocess.Popen[bytes], wall_s: float, check: Callable[[], None]) -> int:
-    end = time.monotonic() + wall_s
-    while True:
-        try:
-            return child.wait(POLL_S)
-        except subprocess.TimeoutExpired:
-            check()
-            if time.monotonic() > end:
-                raise InputTooLargeError(f"The file could not be read within {wall_s:g} seconds.") from None
 
 
 def _death(status: int) -> InputError:

@@ -1,23 +1,24 @@
-"""Writes `seg.dcm`, `sr.dcm` and `rtstruct.dcm` in a confined process, which alone sees who the patient is.
+"""Has `seg.dcm`, `sr.dcm` and `rtstruct.dcm` written by a confined process, beside other work.
 
-`python -m metseg_worker.dicom_objects` is that process. It reads the headers of the source again, so a hostile one
-can do no more here than while the scan was read.
+`metseg_worker.dicom_writing` is that process. It takes a second to load, so it is started before the network is
+asked, and writes while the worker writes and draws the other files.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from metseg.report import Report
-from metseg.scan import Scan, SourceSlice
+from metseg.scan import Scan
 from metseg.segment import Segmentation
-from metseg.volume import Volume
-from metseg_worker.confined import USUAL, answer, run_confined
+from metseg_worker.confined import USUAL, Confined, confined
 
+WRITER: Final = "metseg_worker.dicom_writing"
 DICOM_TYPE: Final = "application/dicom"
 MOST_LESIONS: Final = 500
 """More are no finding but noise, and take longer to write than a job may: some 40 ms of processor each."""
@@ -34,64 +35,64 @@ class Finding:
     is_metastases: bool
 
 
-def write_objects(
-    finding: Finding, folder: Path, results: Path, *, check: Callable[[], None]
-) -> list[tuple[Path, str]]:
-    """Write the objects of a scan; none where it came from no DICOM images, or from some that have no UIDs.
+class ObjectWriter:
+    """Writes the objects of one scan.
 
-    Neither are there any of more than `MOST_LESIONS`.
+    There are none where the scan came from no DICOM images, or from some that have no UIDs, nor of more than
+    `MOST_LESIONS`. Without a lesion the report is the only one: a segmentation and a structure set must hold one
+    thing at least (PS3.3, C.8.20.2 and C.8.8.5).
+    """
 
-    Without a lesion the report is the only one: a segmentation and a structure set must hold one thing at least
-    (PS3.3, C.8.20.2 and C.8.8.5).
+    def __init__(self, process: Confined | None, folder: Path, results: Path) -> None:
+        """Hold the process; None writes nothing."""
+        self._process, self._folder, self._results = process, folder, results
+        self._names: tuple[str, ...] = ()
+
+    def begin(self, finding: Finding) -> None:
+        """Let the process write the objects of a finding."""
+        if self._process is None or len(finding.report.lesions) > MOST_LESIONS:
+            return
+        np.save(self._folder / LABELS, finding.segmentation.labels.array, allow_pickle=False)
+        (self._folder / REPORT).write_text(finding.report.model_dump_json(), encoding="utf-8")
+        (self._folder / SOURCE).write_text(json.dumps([(str(one.path), one.frame) for one in finding.scan.slices]))
+        self._process.tell(
+            {
+                "folder": str(self._folder),
+                "results": str(self._results),
+                "affine": finding.segmentation.labels.affine.tolist(),
+                "is_metastases": finding.is_metastases,
+            }
+        )
+        self._names = ("seg.dcm", "sr.dcm", "rtstruct.dcm") if finding.report.lesions else ("sr.dcm",)
+
+    def files(self, check: Callable[[], None]) -> list[tuple[Path, str]]:
+        """Wait for the objects.
+
+        Args:
+            check: As for `Confined.wait`.
+
+        Returns:
+            The files with their media type.
+
+        Raises:
+            InputError: a header cannot be read, or not be made into valid objects.
+        """
+        if self._process is not None and self._names:
+            self._process.wait(check)
+        return [(self._results / name, DICOM_TYPE) for name in self._names]
+
+
+@contextmanager
+def object_writer(scan: Scan, folder: Path, results: Path) -> Iterator[ObjectWriter]:
+    """Start the process that writes the objects of a scan; it ends with the block.
 
     Args:
-        finding: What they are to hold.
-        folder: Takes what the confined process is told.
+        scan: As it was read.
+        folder: Takes what the process is told.
         results: Takes the objects.
-        check: As for `run_confined`.
-
-    Returns:
-        The files with their media type.
-
-    Raises:
-        InputError: a header cannot be read.
     """
-    if not finding.scan.slices or len(finding.report.lesions) > MOST_LESIONS:
-        return []
-    np.save(folder / LABELS, finding.segmentation.labels.array, allow_pickle=False)
-    (folder / REPORT).write_text(finding.report.model_dump_json(), encoding="utf-8")
-    (folder / SOURCE).write_text(json.dumps([(str(one.path), one.frame) for one in finding.scan.slices]))
-    given = {
-        "folder": str(folder),
-        "results": str(results),
-        "affine": finding.segmentation.labels.affine.tolist(),
-        "is_metastases": finding.is_metastases,
-    }
-    run_confined(__spec__.name, folder, given, check=check, limits=USUAL)
-    names = ("seg.dcm", "sr.dcm", "rtstruct.dcm") if finding.report.lesions else ("sr.dcm",)
-    return [(results / name, DICOM_TYPE) for name in names]
-
-
-def main(given: dict[str, Any]) -> None:
-    """Be the confined process."""
-    # Loading highdicom takes longer than all that the worker does without it, and is for this process alone.
-    from metseg_worker.dicom_marks import Marks
-    from metseg_worker.dicom_rtstruct import build_rtstruct
-    from metseg_worker.dicom_seg import build_seg
-    from metseg_worker.dicom_source import read_source
-    from metseg_worker.dicom_sr import build_sr
-
-    folder, results = Path(given["folder"]), Path(given["results"])
-    labels = Volume(np.load(folder / LABELS, allow_pickle=False), np.array(given["affine"]))
-    marks = Marks(Report.model_validate_json((folder / REPORT).read_bytes()), given["is_metastases"])
-    slices = [SourceSlice(Path(path), frame) for path, frame in json.loads((folder / SOURCE).read_text())]
-    source = read_source(slices, labels)
-    seg = build_seg(source, marks) if marks.report.lesions else None
-    build_sr(source, marks, seg).save_as(results / "sr.dcm", enforce_file_format=True)
-    if seg is not None:
-        seg.save_as(results / "seg.dcm", enforce_file_format=True)
-        build_rtstruct(source, marks).save_as(results / "rtstruct.dcm", enforce_file_format=True)
-
-
-if __name__ == "__main__":
-    answer(main)
+    if not scan.slices:
+        yield ObjectWriter(None, folder, results)
+        return
+    with confined(WRITER, folder, USUAL) as process:
+        yield ObjectWriter(process, folder, results)

@@ -6,32 +6,23 @@ Nothing here knows of attempts, queues or the end of a job, so that a result can
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from metseg.card import ModelCard
 from metseg.digests import download_same
-from metseg.errors import CardError, InputError
+from metseg.errors import CardError
 from metseg.jobs import JobRecord, ModelRef, Stage
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
-from metseg.report import Report
 from metseg.scan import Scan
 from metseg.segment import OnProgress, Segmentation, segment
 from metseg.serving import ServingClient
-from metseg_worker.artefacts import CSV_TYPE, JSON_TYPE, PDF_TYPE, PNG_TYPE, write_images, write_table
 from metseg_worker.asking import predictor
-from metseg_worker.dicom_objects import Finding, write_objects
-from metseg_worker.follow_up_table import write_follow_up
+from metseg_worker.dicom_objects import Finding, object_writer
+from metseg_worker.finishing import write_result
 from metseg_worker.following import fetch_earlier, followed
 from metseg_worker.opening import Asked
-from metseg_worker.overlay import draw_largest, draw_overlay
-from metseg_worker.pdf import LARGEST_SHOWN, Pictures, write_pdf
 from metseg_worker.reading import read_in_child
-from metseg_worker.report import build_report, note_of
-
-NO_OBJECTS: Final = (
-    "The headers of the images could not be made into DICOM objects, so there are none of the result."
-)
+from metseg_worker.report import build_report
 
 
 @dataclass(frozen=True)
@@ -78,23 +69,15 @@ def make_files(
     _download(means.store, record, source, check)
     asked = Asked(record.request.spacing_mm, record.request.series_uid)
     scan = read_in_child(source, handover, asked, check=check)
-    predict = predictor(means.serving, record.model, check)
-    found = segment(scan, card, predict, threshold=record.request.threshold, on_progress=on_progress)
-    if on_found is not None:
-        on_found(scan, found)
-    report = build_report(record, card, scan, found, device=means.device)
-    report = followed(report, scan, found, earlier, previous, check=check)
-    finding = Finding(scan, found, report, card.knows_metastases)
-    report, objects = _write_objects(finding, handover, results, check)
-    files = write_images(scan, found, results, note=note_of(report))
-    draw_overlay(scan, found, report, results / "overlay.png")
-    shown = Pictures(draw_largest(scan, found, LARGEST_SHOWN), results / "overlay.png")
-    write_pdf(report, card, shown, results / "report.pdf")
-    write_table(report, results / "lesions.csv")
-    (results / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    files += [*objects, *write_follow_up(report, results)]
-    files += [(results / "overlay.png", PNG_TYPE), (results / "lesions.csv", CSV_TYPE)]
-    return [*files, (results / "report.json", JSON_TYPE), (results / "report.pdf", PDF_TYPE)]
+    with object_writer(scan, handover, results) as writer:
+        predict = predictor(means.serving, record.model, check)
+        found = segment(scan, card, predict, threshold=record.request.threshold, on_progress=on_progress)
+        if on_found is not None:
+            on_found(scan, found)
+        report = build_report(record, card, scan, found, device=means.device)
+        report = followed(report, scan, found, earlier, previous, check=check)
+        finding = Finding(scan, found, report, card.knows_metastases)
+        return write_result(finding, card, writer, results, check=check)
 
 
 def card_of(models: ModelLibrary, model: ModelRef) -> ModelCard:
@@ -108,16 +91,6 @@ def card_of(models: ModelLibrary, model: ModelRef) -> ModelCard:
     if card.digest != model.digest:
         raise CardError(f"Version {card.version} of model {card.name} is not the one this job was accepted for.")
     return card
-
-
-def _write_objects(
-    finding: Finding, handover: Path, results: Path, check: Callable[[], None]
-) -> tuple[Report, list[tuple[Path, str]]]:
-    """The objects, and the report with a warning where they cannot be made: a mask is worth having alone."""
-    try:
-        return finding.report, write_objects(finding, handover, results, check=check)
-    except InputError:
-        return finding.report.model_copy(update={"warnings": [*finding.report.warnings, NO_OBJECTS]}), []
 
 
 def _download(store: JobStore, record: JobRecord, folder: Path, check: Callable[[], None]) -> None:
