@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from dicom_series import CONTRAST, classic, to_bytes
 from hostile_files import nifti
+from phantoms import affine_of, centred, head_with_ball
 from workplace import Workplace
 
 
@@ -32,6 +35,20 @@ def test_a_result_that_is_made_again_is_the_same_and_leaves_nothing(place: Workp
     assert set(told.values()) == {"same"}
     assert place.names(job_id) == before
     assert os.listdir(place.folder / "scratch") == []
+
+
+def test_the_objects_of_a_dicom_series_are_the_same_to_the_byte(place: Workplace):
+    shape = (64, 56, 12)
+    affine = centred(affine_of(("L", "A", "S"), (3, 3.5, 6)), shape, np.zeros(3))
+    head = head_with_ball(shape, affine, np.array((28.0, 12, 6)), 20, 80)
+    images = classic(head.with_array(head.array.astype(np.uint16)), **CONTRAST)
+    job_id = place.submit(*(to_bytes(image) for image in images))
+    place.attempt(job_id)
+    done = replayed(place, job_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [line.split() for line in done.stdout.splitlines()]
+    for name in ("seg.dcm", "sr.dcm", "rtstruct.dcm"):
+        assert ["same", name] in told
 
 
 def test_what_differs_is_named(place: Workplace, job_id: str):
