@@ -108,6 +108,45 @@ class MeasuredPoint(CardPart):
     measured_on: str
 
 
+class ConfidenceFeature(CardPart):
+    """What the confidence knows of a lesion (`metseg.confidence`); it counts `weight` × (value - `mean`) / `sd`.
+
+    `mean`, `sd`, `low` and `high` are those of the lesions it was fitted on; a value beyond `low` or `high` counts
+    as that. No weight is negative: more of a feature never makes a lesion less likely.
+    """
+
+    name: Literal["log_diameter", "log_slices", "mean_probability"]
+    definition: str
+    mean: float
+    sd: float = Field(gt=0)
+    low: float
+    high: float
+    weight: float = Field(ge=0)
+
+
+class LesionConfidence(CardPart):
+    """How often a lesion that is found at a threshold is a true one: a logistic model of its features.
+
+    `rule` says what counts as true and how it was fitted. The Brier score (mean square of confidence less outcome;
+    with its 95 % interval), that of the mere share of true lesions, and the calibration error are those of lesions
+    of patients who were left out of the fit.
+    """
+
+    threshold: float = Field(gt=0, lt=1)
+    intercept: float
+    features: list[ConfidenceFeature]
+    rule: str
+    lesions: int = Field(ge=1)
+    true_lesions: int = Field(ge=0)
+    patients: int = Field(ge=2)
+    brier: float = Field(ge=0, le=1)
+    brier_low: float | None = Field(default=None, ge=0, le=1)
+    brier_high: float | None = Field(default=None, ge=0, le=1)
+    brier_of_share: float = Field(ge=0, le=1)
+    calibration_error: float = Field(ge=0, le=1)
+    measured_on: str
+
+
 class Evidence(CardPart):
     """What the scores rest on, by the items of CLAIM 2024 (Tejani et al., Radiol Artif Intell 2024).
 
@@ -154,6 +193,7 @@ class ModelCard(CardPart):
     classes: int = Field(default=1, ge=1)
     mirrored: bool = False
     operating_points: list[MeasuredPoint] = []
+    confidence: list[LesionConfidence] = []
     evidence: Evidence | None = None
 
     @classmethod
@@ -178,7 +218,7 @@ class ModelCard(CardPart):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all that decides a result: weights, preprocessing, threshold and smallest lesion."""
+        """SHA-256 over all that decides a result: weights, preprocessing, what makes lesions, their confidence."""
         fields = {
             "name",
             "version",
@@ -190,6 +230,8 @@ class ModelCard(CardPart):
         }
         if self.mirrored:  # cards of before it was there keep their digest
             fields.add("mirrored")
+        if self.confidence:  # and so do these
+            fields.add("confidence")
         decisive = self.model_dump(mode="json", include=fields, exclude_none=True)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

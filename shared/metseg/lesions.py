@@ -48,6 +48,11 @@ class Found:
         """Voxel indices of the box's first voxel."""
         return np.array([part.start for part in self.box])
 
+    def touches_border(self, shape: tuple[int, ...]) -> bool:
+        """Whether it reaches the border of a grid; the two sides of a lone slice are none."""
+        sides = zip(self.box, shape, strict=True)
+        return any(n > 1 and (part.start == 0 or part.stop == n) for part, n in sides)
+
 
 def find_lesions(
     mask: Volume, probability: NDArray[np.float32], rules: LesionRules
@@ -56,7 +61,7 @@ def find_lesions(
 
     Args:
         mask: (x, y, z) of 0 and 1; voxels that touch by a corner belong together (26 neighbours).
-        probability: (x, y, z) on the same grid, for each lesion's mean and highest.
+        probability: (x, y, z) on the same grid, for what the network says of each lesion.
         rules: The smallest lesion and the units.
 
     Returns:
@@ -108,6 +113,7 @@ def _measure(found: Found, mask: Volume, probability: NDArray[np.float32], rules
         voxels=len(seen),
         mean_probability=float(np.clip(seen.mean(dtype=np.float64), 0, 1)),
         max_probability=float(np.clip(seen.max(), 0, 1)),
+        touches_border=found.touches_border(mask.shape),
         slice_axis=slice_axis,
         slice_index=diameters.slice_index + int(found.corner[slice_axis]),
         slices_spanned=int(found.inside.any(axis=others).sum()),

@@ -33,6 +33,9 @@ class Lesion(Schema):
         centroid_ras_mm: Mean position of its voxels.
         centroid_px: The same for a picture: column and row.
         mean_probability, max_probability: Mean and highest over its voxels, 0…1.
+        touches_border: Whether it reaches the border of the image, which may cut it off.
+        confidence: Probability that it is a true lesion, by the model card (`metseg.confidence`); None where the
+            card has none for this threshold, for a picture, and where the border may cut the lesion off.
         slice_axis, slice_index: Where the longest diameter is seen: index along that axis of the source array.
         slices_spanned: Slices across that axis that show it.
 
@@ -57,6 +60,8 @@ class Lesion(Schema):
     perpendicular_diameter_ends_px: tuple[Pixel, Pixel] | None = None
     mean_probability: float = Field(ge=0, le=1)
     max_probability: float | None = Field(default=None, ge=0, le=1)
+    touches_border: bool | None = None
+    confidence: float | None = Field(default=None, ge=0, le=1)
     slice_axis: int = Field(ge=0, le=2)
     slice_index: int = Field(ge=0)
     slices_spanned: int | None = Field(default=None, ge=1)

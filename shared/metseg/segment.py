@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metseg.card import ModelCard
+from metseg.confidence import with_confidence
 from metseg.errors import ServingContractError
 from metseg.jobs import Stage
 from metseg.lesions import LesionRules, find_lesions
@@ -96,7 +97,7 @@ def segment(
         probability=probability,
         mask=probability.with_array((labels > 0).astype(np.uint8)),
         labels=probability.with_array(labels),
-        lesions=lesions,
+        lesions=with_confidence(lesions, card, threshold),
         threshold=threshold,
         coarsened=scan.has_spacing and prepared.grid.window[0].spacing > card.preprocessing.spacing_mm,
     )

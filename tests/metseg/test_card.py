@@ -1,6 +1,8 @@
+import json
 from pathlib import Path
 
 import pytest
+from calibrated import fitted
 from phantoms import card
 
 from metseg.card import CARD_PATH, Clahe, ModelCard
@@ -33,6 +35,28 @@ def test_what_a_card_gained_later_leaves_the_digest_of_older_ones_alone():
     assert card().digest == "0b54801ea9958c6703c7ec4168e0343900851f7cbfb526ac27ca730a3980b424"
     equalised = card().preprocessing.model_copy(update={"clahe": Clahe()})
     assert card().digest != card(preprocessing=equalised).digest
+
+
+def test_a_card_with_a_confidence_is_read_as_it_was_written_and_has_a_digest_of_its_own(tmp_path):
+    known = card(confidence=[fitted()])
+    known.write(tmp_path / "card.json")
+    assert ModelCard.read(tmp_path / "card.json") == known
+    assert known.digest != card().digest
+    assert known.digest != card(confidence=[fitted(0.4)]).digest
+
+
+def test_a_card_of_before_the_confidence_is_still_read(tmp_path):
+    path = exported(tmp_path)
+    content = json.loads(path.read_text())
+    del content["confidence"]
+    path.write_text(json.dumps(content))
+    assert ModelCard.read(path) == card()
+
+
+def test_a_confidence_that_falls_with_a_feature_cannot_be_made():
+    falling = fitted().features[0].model_dump() | {"weight": -0.1}
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        card(confidence=[fitted().model_dump() | {"features": [falling]}])
 
 
 def trained_on(*diseases):

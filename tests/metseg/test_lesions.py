@@ -144,3 +144,27 @@ def test_equal_lesions_have_the_same_numbers_however_the_scan_is_stored(codes):
     )
     np.testing.assert_allclose(first, again)
     assert first == [(15.5, 3.5, 3.5), (15.5, 3.5, 15.5), (15.5, 15.5, 3.5), (3.5, 3.5, 3.5)]
+
+
+@pytest.mark.parametrize(
+    ("place", "reaches"),
+    [
+        (np.s_[3:6, 3:6, 3:6], False),
+        (np.s_[1:8, 1:8, 1:8], False),
+        (np.s_[0:3, 3:6, 3:6], True),
+        (np.s_[3:6, 6:9, 3:6], True),
+        (np.s_[3:6, 3:6, 6:9], True),
+    ],
+)
+def test_a_lesion_knows_whether_the_border_may_cut_it_off(place, reaches):
+    array = np.zeros((9, 9, 9))
+    array[place] = 1
+    (lesion,), _ = found(array)
+    assert lesion.touches_border == reaches
+
+
+def test_the_two_sides_of_a_picture_are_no_border():
+    array = np.zeros((40, 30, 1))
+    array[10:20, 5:9, 0] = array[0:2, 20:25, 0] = 1
+    lesions, _ = found(array, rules=LesionRules(is_picture=True, has_spacing=False))
+    assert [lesion.touches_border for lesion in lesions] == [False, True]
