@@ -6,15 +6,16 @@ import nibabel as nib
 import numpy as np
 import phantoms
 import pytest
+from calibrated import fitted
 from seen_cases import ball
 
 from metseg.card import ModelCard, Preprocessing
 from metseg.errors import InputError
 from metseg.segment import Predict
 from metseg_trainer.cards import make_card
-from metseg_trainer.datasets import find_cases
+from metseg_trainer.datasets import Case, find_cases
 from metseg_trainer.evaluation import OperatingPoint, judge, see_cases
-from metseg_trainer.measuring import Subject, measure, write_evaluation
+from metseg_trainer.measuring import Subject, choose, describe_confidence, measure, write_evaluation
 from metseg_trainer.networks.presets import build_network
 from metseg_trainer.operating_point import THRESHOLDS, ChosenPoints, choose_points, try_points
 from metseg_trainer.predictions import PredictionCache
@@ -134,6 +135,56 @@ def test_the_page_stands_alone_and_says_what_it_is(written: tuple[Path, list[str
     assert page.count("data:image/png;base64,") == 3
     for outside in ("<script", "<link", "@import", 'src="http', 'href="http'):
         assert outside not in page
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    """Five heads with five balls each, of which the mask knows three."""
+    folder = tmp_path_factory.mktemp("volumes")
+    shape = (60, 60, 14)
+    for number in range(5):
+        balls = [ball(shape, (18 + 6 * one, 16 + 7 * one, 7), 3.2) for one in range(5)]
+        truth = np.logical_or.reduce(balls[:3])
+        image = 50 * ball(shape, (30, 30, 7), 28) + 150 * np.logical_or.reduce(balls)
+        for ending, array in (("t1c", image.astype(np.int16)), ("mask", truth.astype(np.uint8))):
+            nib.save(nib.Nifti1Image(array, np.eye(4)), folder / f"{number}_{ending}.nii.gz")
+    return find_cases(folder)
+
+
+def test_choosing_on_lesions_enough_fits_the_confidence_into_report_card_and_page(
+    card: ModelCard, volumes: list[Case], tmp_path: Path
+) -> None:
+    subject = Subject(card, _bright_is_lesion(200))
+    points = choose(subject, {"own": volumes})
+    assert {one.threshold for one in points.confidence} == {one.threshold for one in points.measured}
+    told = points.confidence[0]
+    assert (told.lesions, told.true_lesions, told.patients) == (25, 15, 5)
+    assert "15 of 25 lesions true" in describe_confidence(points)[0]
+    report = measure(subject, {"own": volumes}, points, command="do this")
+    path = tmp_path / "report.json"
+    write_evaluation(report, subject, {"own": volumes}, path, say=lambda _: None)
+    assert read_report(path).confidence == list(points.confidence)
+    assert ModelCard.read(path.with_suffix(".card.json")).confidence == list(points.confidence)
+    assert "Brier score" in path.with_suffix(".html").read_text()
+
+
+def test_what_is_measured_again_without_choosing_keeps_its_confidence(card: ModelCard) -> None:
+    known = card.model_copy(update={"confidence": [fitted()]})
+    assert Subject(known, _bright_is_lesion(200)).points.confidence == (fitted(),)
+
+
+def test_too_few_lesions_are_said_to_be(written: tuple[Path, list[str]]) -> None:
+    assert read_report(written[0]).confidence == []
+    assert describe_confidence(ChosenPoints(OperatingPoint(0.4), ())) == [
+        "confidence at threshold 0.4: too few lesions to fit it"
+    ]
+
+
+def test_a_report_of_before_the_confidence_is_still_read(written: tuple[Path, list[str]], tmp_path: Path) -> None:
+    content = json.loads(written[0].read_text())
+    del content["card"]["confidence"]
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    assert read_report(tmp_path / "report.json") == read_report(written[0])
 
 
 def test_what_is_no_report_is_refused(tmp_path: Path) -> None:

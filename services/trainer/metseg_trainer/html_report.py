@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from metseg.card import ModelCard, Score
+from metseg.card import LesionConfidence, ModelCard, Score
 from metseg_trainer.case_drawings import PREDICTION_COLOUR, TRUTH_COLOUR
 from metseg_trainer.charts import draw_dice_histogram, draw_free_response, draw_sensitivity_by_size
 from metseg_trainer.metrics.bootstrap import interval_text
@@ -69,6 +69,8 @@ def render_report(report: Report, card: ModelCard, drawings: Mapping[str, Mappin
         _list(f"{data.name} – {data.cases} cases, {data.licence}" for data in card.training_data),
         "<h2>Operating points</h2>",
         _points_table(report),
+        "<h2>Confidence of a lesion</h2>",
+        _confidence_table(report.points.confidence),
         "<h2>Figures</h2>",
         *(_scores_table(name, scores) for name, scores in report.scores.items()),
         "<h2>Curves</h2>",
@@ -132,13 +134,13 @@ def _cell(value: Cell) -> str:
 
 
 def _points_table(report: Report) -> str:
-    point = report.point
+    point = report.points.point
     used = (
         f"<p>All figures below are at threshold {point.threshold:g}; lesions below {point.min_lesion_mm3:g} mm³ "
         f"({point.min_lesion_px} pixels in a picture) are dropped.</p>"
     )
     rows: list[Sequence[Cell]] = []
-    for one in report.operating_points:
+    for one in report.points.measured:
         rows.append(
             (one.name, one.threshold, one.sensitivity, one.false_lesions_per_scan, one.mean_dice, one.measured_on)
         )
@@ -153,8 +155,23 @@ def _points_table(report: Report) -> str:
     return (
         used
         + render_table(head, rows, main_rows=main)
-        + _list(f"{p.name}: {p.rule}" for p in report.operating_points)
+        + _list(f"{p.name}: {p.rule}" for p in report.points.measured)
     )
+
+
+def _confidence_table(fitted: Sequence[LesionConfidence]) -> str:
+    if not fitted:
+        return "<p>None was fitted (evaluate --choose, on enough lesions).</p>"
+    rows: list[Sequence[Cell]] = []
+    for one in fitted:
+        brier = f"{one.brier:.3f} ({interval_text(one.brier_low, one.brier_high)})"
+        rows.append(
+            (one.threshold, one.true_lesions, one.lesions, brier, one.brier_of_share, one.calibration_error)
+        )
+    head = ("Threshold", "True", "Lesions", "Brier score", "Of the share alone", "Calibration error")
+    weights = [f"{part.name}, weight {part.weight:.2f}: {part.definition}" for part in fitted[0].features]
+    told = [fitted[0].rule, *(f"Threshold {one.threshold:g}: {one.measured_on}." for one in fitted)]
+    return render_table(head, rows) + _list([*weights, *told])
 
 
 def _scores_table(name: str, scores: Sequence[Score]) -> str:

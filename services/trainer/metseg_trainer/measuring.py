@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from metseg.card import CARD_PATH, MeasuredPoint, ModelCard, Preprocessing, TrainingData
+from metseg.card import CARD_PATH, LesionConfidence, MeasuredPoint, ModelCard, Preprocessing, TrainingData
 from metseg.segment import Predict
+from metseg_trainer.calibrating import JudgedLesion, calibrate, judge_lesions
 from metseg_trainer.cards import make_card
 from metseg_trainer.case_drawings import draw_case, pick_cases
 from metseg_trainer.datasets import Case, find_cases
@@ -57,7 +58,7 @@ class Subject:
     def points(self) -> ChosenPoints:
         """The card's operating points."""
         point = OperatingPoint(self.card.threshold, self.card.min_lesion_mm3, self.card.min_lesion_px)
-        return ChosenPoints(point, tuple(self.card.operating_points))
+        return ChosenPoints(point, tuple(self.card.operating_points), tuple(self.card.confidence))
 
     def see(self, name: str, cases: Sequence[Case]) -> "tqdm[SeenCase]":
         """Send cases through the network, with a bar of that name."""
@@ -108,10 +109,11 @@ def kept_cases(recipe: Recipe, places: Places) -> dict[str, list[Case]]:
 
 
 def choose(subject: Subject, sets: Mapping[str, Sequence[Case]]) -> ChosenPoints:
-    """Choose both operating points on these cases."""
-    return choose_points(
+    """Choose both operating points on these cases, and fit the confidence of what is found there."""
+    points = choose_points(
         {name: [try_points(seen) for seen in subject.see(name, cases)] for name, cases in sets.items()}
     )
+    return replace(points, confidence=tuple(_fit_confidence(subject, sets, points)))
 
 
 def measure(
@@ -132,7 +134,7 @@ def measure(
         partition: How the cases were kept from training.
     """
     found = [_measure_set(subject, name, cases, points) for name, cases in sets.items()]
-    return Report(points.point, points.measured, found, command, partition)
+    return Report(points, found, command, partition)
 
 
 def write_evaluation(
@@ -150,7 +152,9 @@ def write_evaluation(
     write_report(path, report)
     card = report.for_card().write_into(subject.card)
     card.write(path.with_suffix(".card.json"))
-    drawings = {found.name: _draw_cases(found, subject, sets[found.name], report.point) for found in report.sets}
+    drawings = {
+        found.name: _draw_cases(found, subject, sets[found.name], report.points.point) for found in report.sets
+    }
     path.with_suffix(".html").write_text(render_report(report, card, drawings), encoding="utf-8")
     for scores in report.scores.values():
         for score in filter(headline, scores):
@@ -167,6 +171,38 @@ def describe_point(measured: MeasuredPoint) -> str:
         f"{measured.false_lesions_per_scan:.2f} false lesions a scan, mean Dice {measured.mean_dice:.3f} "
         f"({measured.scans} {measured.measured_on})"
     )
+
+
+def describe_confidence(points: ChosenPoints) -> list[str]:
+    """Say in a line for each threshold how far the confidence can be trusted, or that there is none."""
+    fitted = {one.threshold: one for one in points.confidence}
+    return [_confidence_line(threshold, fitted.get(threshold)) for threshold in points.thresholds]
+
+
+def _confidence_line(threshold: float, one: LesionConfidence | None) -> str:
+    if one is None:
+        return f"confidence at threshold {threshold:g}: too few lesions to fit it"
+    return (
+        f"confidence at threshold {threshold:g}: {one.true_lesions} of {one.lesions} lesions true, "
+        f"Brier score {one.brier:.3f} ({interval_text(one.brier_low, one.brier_high)}; of the share alone "
+        f"{one.brier_of_share:.3f}), calibration error {one.calibration_error:.3f}"
+    )
+
+
+def _fit_confidence(
+    subject: Subject, sets: Mapping[str, Sequence[Case]], points: ChosenPoints
+) -> Iterator[LesionConfidence]:
+    """Judge each case's lesions at each threshold, one case in memory at a time."""
+    judged: dict[float, dict[str, list[JudgedLesion]]] = {threshold: {} for threshold in points.thresholds}
+    for name, cases in sets.items():
+        for seen in subject.see(f"{name}, confidence", cases):
+            for threshold, found in judged.items():
+                lesions = judge_lesions(seen, replace(points.point, threshold=threshold))
+                found.setdefault(name, []).extend(lesions)
+    for threshold, found in judged.items():
+        fitted = calibrate(found, threshold)
+        if fitted is not None:
+            yield fitted
 
 
 def _measure_set(subject: Subject, name: str, cases: Sequence[Case], points: ChosenPoints) -> SetFindings:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from metseg.card import MeasuredPoint
+from metseg.card import LesionConfidence, MeasuredPoint
 from metseg_trainer.evaluation import OperatingPoint, SeenCase, parts_by_threshold, smallest_voxels
 from metseg_trainer.metrics.detection import CurvePoint, Detection, curve_point
 
@@ -53,10 +53,17 @@ class ChosenPoints:
     Attributes:
         point: Planning's.
         measured: Screening first.
+        confidence: Of lesions found at each threshold where there were enough to fit one.
     """
 
     point: OperatingPoint
     measured: tuple[MeasuredPoint, ...]
+    confidence: tuple[LesionConfidence, ...] = ()
+
+    @property
+    def thresholds(self) -> list[float]:
+        """That of the card, then those of other measured points."""
+        return list(dict.fromkeys([self.point.threshold, *(one.threshold for one in self.measured)]))
 
 
 def try_points(seen: SeenCase) -> TriedCase:

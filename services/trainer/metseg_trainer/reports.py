@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from metseg.card import Evidence, MeasuredPoint, ModelCard, Score
+from metseg.card import Evidence, LesionConfidence, MeasuredPoint, ModelCard, Score
 from metseg.errors import InputError
 from metseg_trainer.evaluation import CaseResult, OperatingPoint
 from metseg_trainer.failures import describe_failures
+from metseg_trainer.operating_point import ChosenPoints
 from metseg_trainer.scoring import (
     DEFINITIONS,
     DICE,
@@ -57,12 +58,14 @@ class CardFindings:
         scores: The main metric and a few beside it, by data set.
         operating_points: With their figures on validation cases.
         evidence: What the scores rest on.
+        confidence: By threshold; reports of before have none.
     """
 
     point: OperatingPoint
     scores: list[Score]
     operating_points: list[MeasuredPoint]
     evidence: Evidence
+    confidence: list[LesionConfidence] = field(default_factory=list)
 
     def write_into(self, card: ModelCard) -> ModelCard:
         """Return the card with these findings in it."""
@@ -73,6 +76,7 @@ class CardFindings:
                 "min_lesion_px": self.point.min_lesion_px,
                 "scores": self.scores,
                 "operating_points": self.operating_points,
+                "confidence": self.confidence,
                 "evidence": self.evidence,
             }
         )
@@ -83,15 +87,13 @@ class Report:
     """One evaluation.
 
     Attributes:
-        point: Threshold and smallest lesion at which everything is judged.
-        operating_points: Of the card, screening first.
+        points: Those of the card; everything is judged at the chosen one.
         sets: One a data set.
         command: What makes it again.
         partition: How these cases were kept from training.
     """
 
-    point: OperatingPoint
-    operating_points: Sequence[MeasuredPoint]
+    points: ChosenPoints
     sets: Sequence[SetFindings]
     command: str
     partition: str = KEPT_APART
@@ -114,7 +116,8 @@ class Report:
             failures=[line for findings in self.sets for line in describe_failures(findings)],
             not_tested=list(NOT_TESTED),
         )
-        return CardFindings(self.point, scores, list(self.operating_points), evidence)
+        points = self.points
+        return CardFindings(points.point, scores, list(points.measured), evidence, list(points.confidence))
 
 
 _CARD_FINDINGS = TypeAdapter(CardFindings)

@@ -21,7 +21,8 @@ with synthetic test scans, or a folder of your own (--cases), of which all are u
 cache folder, so that a second look costs no second prediction.
 
 --choose takes two operating points from validation cases first: planning, with the best Dice and lesion-wise F1,
-becomes the model's threshold; screening finds most lesions with at most 2 false ones a scan."""
+becomes the model's threshold; screening finds most lesions with at most 2 false ones a scan. At both it fits how
+often a lesion that is found is a true one, which becomes the confidence of each lesion in a result."""
 
 EXAMPLES = """\
 examples:
@@ -64,6 +65,8 @@ def run(options: argparse.Namespace) -> None:
         points = measuring.choose(subject, cases_to_judge(options, recipe, "validation"))
         for measured in points.measured:
             say(measuring.describe_point(measured))
+        for line in measuring.describe_confidence(points):
+            say(line)
     sets = cases_to_judge(options, recipe, "test")
     report = measuring.measure(
         subject,
