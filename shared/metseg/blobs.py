@@ -107,11 +107,12 @@ def checked_key(key: str) -> str:
     return key
 
 
-def open_blob_store(place: str) -> BlobStore:
+def open_blob_store(place: str, *, make: bool = True) -> BlobStore:
     """Open a store by its place.
 
     Args:
-        place: A folder (made if it is missing), or a URL such as `s3://bucket/prefix` or `memory://`.
+        place: A folder, or a URL such as `s3://bucket/prefix` or `memory://`.
+        make: Whether a folder that is missing is made; else it is away until it is back.
 
     Raises:
         StoreUnavailableError: the folder cannot be made or the URL cannot be used.
@@ -122,4 +123,4 @@ def open_blob_store(place: str) -> BlobStore:
         return ObjectStore(place)
     from metseg.local_store import LocalStore
 
-    return LocalStore(Path(place))
+    return LocalStore(Path(place), make=make)

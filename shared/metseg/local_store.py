@@ -1,7 +1,8 @@
 """A blob store in a local folder that survives a power cut: files and their folders are synced to disk.
 
 A blob is written under a hidden temporary name, synced, then renamed (or hard-linked, where it must not replace
-another) and its folder synced, so a reader sees all of it or nothing.
+another) and its folder synced, so a reader sees all of it or nothing. A store whose own folder is missing is away;
+nothing makes it but opening, lest a second, empty store take the place of one that comes back.
 """
 
 import errno
@@ -27,15 +28,16 @@ class LocalStore:
 
     is_remote = False
 
-    def __init__(self, root: Path) -> None:
-        """Open the store in a folder, which is made if it is missing.
+    def __init__(self, root: Path, *, make: bool = True) -> None:
+        """Open the store in a folder, which is made if it is missing, where that is wanted.
 
         Raises:
             StoreUnavailableError: the folder cannot be made.
         """
         self._root = root.resolve()
-        with _translated("make the store's folder"):
-            _make_folders(self._root)
+        if make:
+            with _translated("make the store's folder"):
+                _make_folders(self._root)
 
     def put(self, key: str, data: bytes) -> None:
         """Write a blob whole, in place of one that may be there."""
@@ -69,24 +71,24 @@ class LocalStore:
 
     def get(self, key: str) -> bytes:
         """Read a blob whole."""
-        with _translated("read", key):
-            return self._path(key).read_bytes()
+        with self._reading(key) as path:
+            return path.read_bytes()
 
     def size(self, key: str) -> int:
         """Bytes of a blob."""
-        with _translated("read", key):
-            return self._path(key).stat().st_size
+        with self._reading(key) as path:
+            return path.stat().st_size
 
     def chunks(self, key: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """Read a blob piece by piece."""
-        with _translated("read", key), self._path(key).open("rb") as file:
+        with self._reading(key) as path, path.open("rb") as file:
             while piece := file.read(chunk_bytes):
                 yield piece
 
     def download(self, key: str, path: Path) -> None:
         """Copy a blob into a local file."""
-        with _translated("read", key):
-            shutil.copyfile(self._path(key), path)
+        with self._reading(key) as source:
+            shutil.copyfile(source, path)
 
     def names(self, prefix: str) -> list[str]:
         """Names right below a prefix, of blobs and of folders, sorted."""
@@ -95,6 +97,8 @@ class LocalStore:
                 found = os.listdir(os.path.join(self._root, checked_key(prefix)))  # a text: every poll comes by
                 return sorted(name for name in found if not name.startswith("."))
             except (FileNotFoundError, NotADirectoryError):
+                if self._is_away():
+                    raise
                 return []
 
     def delete(self, prefix: str) -> None:
@@ -102,8 +106,11 @@ class LocalStore:
         path = self._path(prefix)
         with _translated("erase"):
             _erase(path)
-            with suppress(FileNotFoundError):
+            try:
                 _sync_folder(path.parent)
+            except FileNotFoundError:
+                if self._is_away():
+                    raise
 
     def sweep(self, prefix: str, *, older_than_s: float = 0) -> None:
         """Remove what writers that died left half-written below a prefix; see `BlobStore.sweep`."""
@@ -129,11 +136,25 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 
+    def _is_away(self) -> bool:
+        return not self._root.is_dir()
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[Path]:
+        """Where a blob is; that there is none is known only while the store is there."""
+        with _translated("read"):
+            try:
+                yield self._path(key)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
+                if self._is_away():
+                    raise
+                raise BlobNotFoundError("there is no blob under that key") from exc
+
     @contextmanager
     def _pending(self, key: str) -> "Iterator[_Pending]":
         path = self._path(key)
         with _translated("write"):
-            _make_folders(path.parent)
+            _make_folders(path.parent, below=self._root)
             pending = _Pending(path)
         try:
             yield pending
@@ -177,13 +198,9 @@ class _Pending:
 
 
 @contextmanager
-def _translated(action: str, key: str | None = None) -> Iterator[None]:
+def _translated(action: str) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
-        if key is not None:
-            raise BlobNotFoundError("there is no blob under that key") from exc
-        raise StoreUnavailableError(f"the blob store cannot {action}: {exc.strerror}") from exc
     except FileExistsError:
         raise
     except OSError as exc:
@@ -207,11 +224,13 @@ def _erase(path: Path) -> None:
             return
 
 
-def _make_folders(folder: Path) -> None:
-    """Make a folder and its parents, each durable before the next one's content can be."""
+def _make_folders(folder: Path, *, below: Path | None = None) -> None:
+    """Make a folder and its parents, each durable before the next one's content can be; `below` must be there."""
     if folder.is_dir():
         return
-    _make_folders(folder.parent)
+    if folder == below:
+        raise FileNotFoundError(errno.ENOENT, "its folder is missing")
+    _make_folders(folder.parent, below=below)
     try:
         folder.mkdir(exist_ok=True)
     except FileExistsError as exc:

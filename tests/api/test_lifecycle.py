@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from api_service import ApiService, StatusServer, api_settings, problem, serving, write_cards
+from outages import FolderOutage
 from redis import Redis
 from redis_fixture import RedisServer
 from standin import wait_for
@@ -70,6 +71,17 @@ def test_many_who_ask_at_once_for_several_jobs_are_each_answered_for_their_own(a
         answers = list(pool.map(lambda one: httpx.get(f"{api.url}/v1/jobs/{one}"), [ended, gone, waiting] * 8))
     seen = {(one.status_code, one.json().get("id"), one.json().get("state")) for one in answers}
     assert seen == {(200, ended, "cancelled"), (410, None, None), (200, waiting, "queued")}
+
+
+def test_while_the_store_is_away_no_job_is_told_to_be_none(own_api: ApiService) -> None:
+    job_id = own_api.submitted()
+    outage = FolderOutage(own_api.store)
+    outage.begin()
+    for path in (f"/v1/jobs/{job_id}", f"/v1/jobs/{job_id}/result", "/v1/jobs"):
+        problem(own_api.http.get(path), 503, "store_unavailable")
+    assert own_api.submit().status_code == 503
+    outage.end()
+    assert own_api.http.get(f"/v1/jobs/{job_id}").json()["state"] == "queued"
 
 
 def test_a_cancel_outlives_redis(api: ApiService) -> None:

@@ -2,7 +2,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from moto.server import ThreadedMotoServer
+from outages import FolderOutage, ServerOutage
 
 from metseg import local_store
 from metseg.blobs import checked_key, open_blob_store
@@ -11,27 +11,8 @@ from metseg.errors import BlobNotFoundError, StoreError, StoreUnavailableError
 
 @pytest.fixture(scope="module")
 def bucket():
-    """An S3 bucket on a server of moto on loopback; credentials reach obstore through the environment."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT": f"http://{host}:{port}",
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }.items():
-            patch.setenv(name, value)
-        import boto3
-
-        boto3.client(
-            "s3", endpoint_url=f"http://{host}:{port}", aws_access_key_id="test",
-            aws_secret_access_key="test", region_name="us-east-1",
-        ).create_bucket(Bucket="metseg")  # fmt: skip
-        yield "s3://metseg/some/prefix"
-    server.stop()
+    with ServerOutage() as server:
+        yield server.place
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -165,6 +146,37 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailableError):
         open_blob_store(str(tmp_path / "file" / "store"))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store, key: store.get(key),
+        lambda store, key: store.size(key),
+        lambda store, key: list(store.chunks(key)),
+        lambda store, key: store.download(key, "/dev/null"),
+        lambda store, key: store.names("jobs"),
+        lambda store, key: store.put(key, b""),
+        lambda store, key: store.put_if_absent(key, b""),
+        lambda store, key: store.delete(key),
+        lambda store, key: store.check(),
+    ],
+    ids=["get", "size", "chunks", "download", "names", "put", "put if absent", "delete", "check"],
+)
+@pytest.mark.parametrize("make", [True, False], ids=["made", "found"])
+def test_a_store_whose_folder_is_missing_is_away_and_comes_back_as_it_was(tmp_path, ask, make):
+    outage, key = FolderOutage(tmp_path / "store"), "jobs/a/x"
+    open_blob_store(outage.place).put(key, b"1")
+    if make:
+        store = open_blob_store(outage.place)
+        outage.begin()
+    else:
+        outage.begin()
+        store = open_blob_store(outage.place, make=False)
+    with pytest.raises(StoreUnavailableError):
+        ask(store, key)
+    outage.end()
+    assert store.get(key) == b"1"
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -1,13 +1,12 @@
 """A disk that is full when a result is to be stored."""
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fault_disk import SmallDisk
 from hostile_files import nifti
+from outages import once_it_waits
 from redis_fixture import RedisServer
 from workplace import Workplace, workplace
 
@@ -36,29 +35,11 @@ def cramped(
         yield made
 
 
-@contextmanager
-def once_it_waits(action: Callable[[], object]) -> Iterator[list[str]]:
-    """Do something when a result begins to wait; what was logged of that."""
-    told: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            told.append(record.getMessage())
-            action()
-
-    listener = Listener()
-    patience.logger.addHandler(listener)
-    try:
-        yield told
-    finally:
-        patience.logger.removeHandler(listener)
-
-
 def test_a_result_waits_until_there_is_room(cramped: Workplace, disk: SmallDisk) -> None:
     job_id = cramped.submit(nifti())
     with once_it_waits(disk.free) as told:
         final = cramped.attempt(job_id)
-    assert told == ["the result waits for the store"]
+    assert told == ["the attempt waits for the store"]
     assert (final.state, final.attempt) == (JobState.SUCCEEDED, 1)
     assert set(cramped.names(job_id)) >= {one.name for one in final.artefacts}
 

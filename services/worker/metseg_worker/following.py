@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final as Constant
 
@@ -24,6 +25,7 @@ from metseg.response import NOT_JUDGED, RULES, Visit, judge
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 from metseg.volume import Volume
+from metseg_worker.patience import patiently
 from metseg_worker.registering import DOUBTFUL_CORRELATION, align
 
 SCAN: Constant = "scan.nii.gz"
@@ -48,19 +50,20 @@ def fetch_earlier(store: JobStore, record: JobRecord, folder: Path, *, check: Ca
         store: Where they lie.
         record: The job.
         folder: Where they are put.
-        check: Called before each file; what it raises ends the work.
+        check: Called before each file, and while the store is away; what it raises ends the work.
 
     Raises:
         FollowUpError: one of them has none, or none any more; the narrowest class that fits.
         StoreError: a file is not what it was.
     """
     earlier = []
+    steadily = partial(patiently, check=check, job_id=record.id)
     for job_id in record.request.previous:
-        final = comparable(store, job_id)
+        final = steadily(partial(comparable, store, job_id))
         paths = {}
         for name in (SCAN, LABELS, REPORT):
             check()
-            paths[name] = _download(store, final, name, folder / f"{job_id}-{name}")
+            paths[name] = steadily(partial(_download, store, final, name, folder / f"{job_id}-{name}"))
         report = Report.model_validate_json(paths[REPORT].read_bytes())
         scan, labels = (read_nifti(paths[name], DEFAULT_LIMITS)[0] for name in (SCAN, LABELS))
         earlier.append(Earlier(report, scan, Measured(report.lesions, labels)))

@@ -51,7 +51,7 @@ def _keep(settings: WorkerSettings, parent: int) -> None:
     def wait(seconds: float) -> bool:
         return told.wait(seconds) or os.getppid() != parent
 
-    store = JobStore(open_blob_store(settings.store))
+    store = JobStore(open_blob_store(settings.store, make=False))
     with (
         closing(Dispatcher(settings.redis_url)) as dispatcher,
         closing(Holders(settings.redis_url)) as holders,

@@ -5,6 +5,7 @@ Nothing here knows of attempts, queues or the end of a job, so that a result can
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from metseg.card import ModelCard
@@ -21,6 +22,7 @@ from metseg_worker.dicom_objects import Finding, object_writer
 from metseg_worker.finishing import write_result
 from metseg_worker.following import fetch_earlier, followed
 from metseg_worker.opening import Asked
+from metseg_worker.patience import patiently
 from metseg_worker.reading import read_in_child
 from metseg_worker.report import build_report
 
@@ -98,4 +100,5 @@ def _download(store: JobStore, record: JobRecord, folder: Path, check: Callable[
     for number, given in enumerate(record.inputs):
         check()
         path, otherwise = folder / f"{number:04d}", "The stored input is not the file that was accepted."
-        download_same(store.blobs, given.key, path, given.sha256, otherwise=otherwise)
+        fetch = partial(download_same, store.blobs, given.key, path, given.sha256, otherwise=otherwise)
+        patiently(fetch, check, job_id=record.id)

@@ -79,7 +79,7 @@ def run_job(job_id: str, attempt: int) -> None:
         closing(Holders(settings.redis_url)) as holders,
         closing(ServingClient(settings.serving, timeout_s=settings.predict_timeout_s, tracer=tracer)) as serving,
     ):
-        store = JobStore(open_blob_store(settings.store))
+        store = JobStore(open_blob_store(settings.store, make=False))
         means = Means(store, ModelLibrary(settings.models), serving, settings.serving_device)
         around = Surroundings(means, dispatcher, holders, settings.job_timeout_s, _die, tracer)
         make_attempt(around, job_id, attempt)
@@ -102,31 +102,37 @@ def make_attempt(around: Surroundings, job_id: str, attempt: int) -> None:
     """Do the job, unless it has ended, is gone, or the attempt is taken; store its end, whatever it is.
 
     Raises:
-        StoreError: the end could not be stored.
+        StoreError: the attempt could not be claimed, or its end not be stored.
+        JobCancelledError: somebody asked to stop while the store was waited for, before the attempt was claimed.
     """
     watch = Watch(around.dispatcher, job_id, attempt, limit_s=around.job_timeout_s, on_stuck=around.on_stuck)
     most_s = around.job_timeout_s + 2 * GRACE_S
     with around.holders.holding(job_id, attempt, most_s=most_s, on_beat=watch.on_beat):
-        record = _claimed(around.store, job_id, attempt)
+        record = _claimed(around.store, job_id, attempt, watch)
         if record is not None:
             with around.tracer.span("attempt", side=Side.CONSUMER, parent=record.traceparent) as span:
                 span.tell(job_id=job_id, attempt=attempt, model=record.model.name, version=record.model.version)
                 _make_claimed(around, record, attempt, watch, span)
 
 
-def _claimed(store: JobStore, job_id: str, attempt: int) -> JobRecord | None:
+def _claimed(store: JobStore, job_id: str, attempt: int, watch: Watch) -> JobRecord | None:
     """The job, if the attempt at it is this process's now."""
     extra = {"job_id": job_id, "attempt": attempt}
-    try:
+
+    def claim() -> JobRecord | None:
         record = store.load(job_id)
+        is_mine = store.final(job_id) is None and store.claim(
+            job_id, attempt, f"{socket.gethostname()}:{os.getpid()}"
+        )
+        return record if is_mine else None
+
+    try:
+        record = patiently(claim, watch.check, job_id=job_id)
     except (JobNotFoundError, JobGoneError):
         logger.info("job is gone, attempt skipped", extra=extra)
         return None
-    if store.final(job_id) is not None or not store.claim(
-        job_id, attempt, f"{socket.gethostname()}:{os.getpid()}"
-    ):
+    if record is None:
         logger.info("job has ended or attempt is taken, attempt skipped", extra=extra)
-        return None
     return record
 
 
@@ -180,10 +186,10 @@ def _attempted(
             files = make_files(
                 means, record, folder, check=check, on_progress=on_progress, on_found=agreement.keep
             )
-            around.store.load(record.id)
+            steadily = partial(patiently, check=partial(check, look=True), job_id=record.id)
+            steadily(partial(around.store.load, record.id))  # it raises where the job was deleted
             for file in files:
-                put = partial(around.store.put_artefact, record.id, attempt, *file)
-                artefacts.append(patiently(put, partial(check, look=True), job_id=record.id))
+                artefacts.append(steadily(partial(around.store.put_artefact, record.id, attempt, *file)))
             watch.check(look=True)  # the last moment at which a cancel can be kept to
         state = JobState.SUCCEEDED
     except JobGoneError:
