@@ -144,10 +144,8 @@ class JobStore:
 
     def claim(self, job_id: str, attempt: int, worker: str = "") -> bool:
         """Take an attempt for a worker, which is told by name; False if another has it already."""
-        lease = Lease(worker=worker, claimed_at=datetime.now(UTC))
-        return self.blobs.put_if_absent(
-            self.artefact_key(job_id, attempt, LEASE), lease.model_dump_json().encode()
-        )
+        lease, key = Lease(worker=worker, claimed_at=datetime.now(UTC)), self.artefact_key(job_id, attempt, LEASE)
+        return self.blobs.put_if_absent(key, lease.model_dump_json().encode())
 
     def latest_attempt(self, job_id: str) -> int:
         """The highest attempt that was claimed; 0 if none was."""
@@ -182,9 +180,10 @@ class JobStore:
         return self.blobs.put_if_absent(f"{_folder(final.job_id)}/{FINAL}", final.model_dump_json().encode())
 
     def publish(self, final: Final, attempt: int) -> bool:
-        """End a job with what an attempt made; False if the attempt was given up or the job has ended already."""
+        """End a job with what an attempt made; False if the attempt was given up or the job ended otherwise."""
         end = AttemptEnd(ended_at=final.finished_at, final=final)
-        return self.end_attempt(final.job_id, attempt, end) == end and self.finish(final)
+        is_end = self.end_attempt(final.job_id, attempt, end) == end
+        return is_end and (self.finish(final) or self.final(final.job_id) == final)  # who gave it up put the same
 
     def put_artefact(self, job_id: str, attempt: int, path: Path, media_type: str) -> Artefact:
         """Store a file of an attempt under its own name."""

@@ -73,6 +73,20 @@ def test_an_attempt_that_died_between_its_end_and_the_jobs_has_succeeded(place: 
     assert {one.name for one in final.artefacts} < set(place.names(job_id))
 
 
+def test_an_attempt_whose_end_another_one_has_published_keeps_its_result(place: Workplace, monkeypatch):
+    job_id, finish = place.submit(nifti()), place.store.finish
+
+    def come_late(final: Final) -> bool:
+        monkeypatch.undo()
+        place.recovery().lose(job_id, 1, "worker_lost")
+        return finish(final)
+
+    monkeypatch.setattr(place.store, "finish", come_late)
+    final = place.attempt(job_id)
+    assert final.state is JobState.SUCCEEDED
+    assert {one.name for one in final.artefacts} < set(place.names(job_id))
+
+
 def test_a_lost_attempt_of_a_cancelled_job_ends_it(place: Workplace):
     job_id = place.submit(nifti())
     place.dispatcher.request_cancel(job_id)
