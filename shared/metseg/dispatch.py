@@ -27,7 +27,8 @@ QUEUE_NAMES: Final = {Priority.URGENT: "metseg-urgent", Priority.ROUTINE: "metse
 ROUTINE_EVERY: Final = 5
 """In every so many picks of a worker what is routine goes first, so that urgent jobs never starve it."""
 TOTALS_KEY: Final = "metseg:totals"
-"""Counts since Redis began: `ended:<state>:<code>`, and `seconds:<stage>` with `times:<stage>`."""
+"""Counts since Redis began: `ended:<state>:<code>`, `seconds:<stage>` with `times:<stage>`, and `RETRIES`."""
+RETRIES: Final = "retries"
 PROGRESS_KEY: Final = "metseg:progress:{}"
 CANCEL_KEY: Final = "metseg:cancel:{}"
 NEWS_CHANNEL: Final = "metseg:news"
@@ -74,7 +75,7 @@ class Dispatcher:
     def enqueue(
         self, job_id: str, attempt: int, *, timeout_s: float, priority: Priority = Priority.ROUTINE
     ) -> None:
-        """Hand an attempt to the workers, unless it waits already.
+        """Hand an attempt to the workers, unless it waits already; one that is not its job's first is counted.
 
         The worker itself gives up after `timeout_s`; RQ ends what has not ended `GRACE_S` later. Two who enqueue
         the same attempt at the same moment may make it wait twice; it can be claimed only once.
@@ -97,6 +98,8 @@ class Dispatcher:
                 result_ttl=ENDED_KEPT_S,
                 failure_ttl=ENDED_KEPT_S,
             )
+            if attempt > 1:
+                self._redis.hincrby(TOTALS_KEY, RETRIES, 1)
 
     def waiting(self) -> set[str]:
         """The jobs that wait for a worker."""

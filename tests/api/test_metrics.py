@@ -72,6 +72,14 @@ def test_ends_are_counted_by_state_and_code_and_stages_by_their_time(own_api: Ap
     assert told['metseg_stage_seconds_count{stage="predict"}'] == 1
 
 
+def test_a_retry_is_counted_once_however_often_it_is_handed_over(own_api: ApiService) -> None:
+    name, job_id = "metseg_job_retries_total", own_api.submitted()
+    before = metrics(own_api)[name]
+    for attempt in (1, 2, 2):
+        own_api.dispatcher.enqueue(job_id, attempt, timeout_s=60)
+    assert metrics(own_api)[name] == before + 1
+
+
 def test_requests_are_counted_by_template_and_nothing_a_sender_chose_is_told(own_api: ApiService) -> None:
     own_api.http.get(f"/v1/jobs/{CANARY}")
     own_api.http.get(f"/{CANARY}")

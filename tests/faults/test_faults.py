@@ -23,6 +23,8 @@ JOBS_A_FAULT = 2.5
 """After the first round of all faults the next one comes once so many jobs more were sent: most are to get on."""
 ENDED_WITHIN_S = 600.0
 SETTLED_WITHIN_S = 90.0
+LEAST_FAULTS_A_JOB = 0.3
+"""300 in the long form of 1,000 jobs."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(300 + 30 * COUNT)]
 
@@ -55,6 +57,7 @@ def test_every_accepted_job_ends_once_whatever_dies(tmp_path: Path) -> None:
     assert backwards == []
     assert sum(found.ends.values()) == COUNT + len(stack.own_jobs)
     assert set(injector.done) == set(FAULTS)
+    assert len(injector.done) >= LEAST_FAULTS_A_JOB * COUNT
     assert litter == []
 
 

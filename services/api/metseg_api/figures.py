@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
+from metseg.dispatch import RETRIES
 from metseg.errors import QueueUnavailableError, StoreError
 from metseg.jobs import Priority
 from metseg_api.backends import Backends
@@ -71,6 +72,12 @@ def _queue_lines(backends: Backends) -> list[str]:
             *metric("metseg_workers_alive", "gauge", "Workers that beat.", plain(line.pace().workers)),
             *metric("metseg_reconciler_leads", "gauge", "Whether anyone looks after the jobs.", plain(led)),
             *metric("metseg_jobs_ended_total", "counter", "Jobs by state and error code.", _ended(totals)),
+            *metric(
+                "metseg_job_retries_total",
+                "counter",
+                "Attempts at a job after its first one.",
+                plain(totals.get(RETRIES, 0.0)),
+            ),
             *metric("metseg_stage_seconds", "summary", "Time in each stage of a job.", ()),
             *samples("metseg_stage_seconds_sum", _stages(totals, "seconds")),
             *samples("metseg_stage_seconds_count", _stages(totals, "times")),
