@@ -4,7 +4,7 @@ from hostile_files import nifti
 from workplace import Workplace
 
 from metseg.jobs import JobState, Stage
-from metseg_worker import making, run
+from metseg_worker import finishing, making, run
 
 
 def test_a_second_run_of_a_job_changes_nothing(place: Workplace):
@@ -33,7 +33,7 @@ def test_a_job_that_is_gone_is_skipped(place: Workplace):
 
 def test_a_job_that_is_deleted_while_it_runs_leaves_nothing(place: Workplace, monkeypatch):
     job_id = place.submit(nifti())
-    monkeypatch.setattr(making, "write_table", lambda lesions, path: (path.touch(), place.store.erase(job_id)))
+    monkeypatch.setattr(finishing, "write_table", lambda lesions, path: (path.touch(), place.store.erase(job_id)))
     place.attempt(job_id)
     assert place.store.blobs.names(f"jobs/{job_id}") == ["tombstone.json"]
 

@@ -7,7 +7,7 @@ from hostile_files import nifti
 from workplace import Workplace
 
 from metseg.jobs import MOST_LOST_ATTEMPTS, AttemptEnd, Failure, Final, JobState
-from metseg_worker import making
+from metseg_worker import finishing
 
 
 def test_a_lost_attempt_is_followed_by_the_next(place: Workplace):
@@ -54,7 +54,7 @@ def test_an_attempt_that_was_given_up_cannot_publish(place: Workplace, monkeypat
         path.touch()
         place.recovery().lose(job_id, 1, "worker_lost")
 
-    monkeypatch.setattr(making, "write_table", lose)
+    monkeypatch.setattr(finishing, "write_table", lose)
     assert place.attempt(job_id) is None
     assert place.names(job_id) == ["end.json", "lease.json"]
     monkeypatch.undo()
@@ -110,6 +110,6 @@ def test_the_first_end_of_a_job_stands(place: Workplace, monkeypatch):
         finished_at="2026-01-01T00:00:00Z",
         failure=Failure(code="x", message="y"),
     )
-    monkeypatch.setattr(making, "write_table", lambda lesions, path: (path.touch(), place.store.finish(other)))
+    monkeypatch.setattr(finishing, "write_table", lambda lesions, path: (path.touch(), place.store.finish(other)))
     assert place.attempt(job_id) == other
     assert place.names(job_id) == ["end.json", "lease.json"]
