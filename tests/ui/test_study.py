@@ -124,6 +124,18 @@ def test_a_volumes_artefacts_are_read_as_the_report_counts_them(volume: Made) ->
     assert totals(report)["Total volume"] == f"{report.total_volume_mm3 / 1000:.2f} mL"
 
 
+def test_the_confidence_has_a_column_where_a_lesion_has_one(volume: Made) -> None:
+    client, job_id = client_for(volume)
+    report = client.report(job_id)
+    study = fetch_study(client, report)
+    told = [0.912, None, 0.3]
+    known = [
+        lesion.model_copy(update={"confidence": one}) for lesion, one in zip(report.lesions, told, strict=True)
+    ]
+    assert lesion_table(report.model_copy(update={"lesions": known}), study)["Confidence"] == [0.91, None, 0.3]
+    assert "Confidence" not in lesion_table(report, study)
+
+
 def test_a_picture_keeps_its_numbers_sides_and_pixels(tmp_path: Path) -> None:
     made = picture_result(tmp_path)
     client, job_id = client_for(made)

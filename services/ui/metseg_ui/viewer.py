@@ -106,6 +106,9 @@ def _show_table(report: Report, study: Study) -> None:
             "Highest p": st.column_config.NumberColumn(
                 format="%.2f", help="Highest probability inside the lesion"
             ),
+            "Confidence": st.column_config.NumberColumn(
+                format="%.2f", help="Share of true lesions among those like it in the model's validation cases"
+            ),
             "Slices": st.column_config.NumberColumn(help="Slices that show the lesion"),
             "RANO-BM": st.column_config.TextColumn(help="Target, measurable, or neither (–); reasons below"),
         },

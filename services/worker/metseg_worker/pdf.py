@@ -21,7 +21,8 @@ from metseg.follow_up_words import cells_of, comparison_sentence, sum_lines, ver
 from metseg.report import Lesion, Report
 from metseg_worker.report import note_of
 from metseg_worker.report_words import (
-    FIGURES,
+    CONFIDENCE_TOLD,
+    figure_names,
     figures_of,
     rano_lines,
     score_lines,
@@ -92,10 +93,11 @@ class _Pages(FPDF):
     def figures(self, report: Report, lesions: Sequence[Lesion]) -> None:
         """The table of lesions."""
         self._table(
-            [FIGURES, *(figures_of(report, lesion) for lesion in lesions)],
-            widths=(8, 20, 26, 14, 36, 15, 61),
-            align=("RIGHT", "RIGHT", "RIGHT", "RIGHT", "LEFT", "RIGHT", "LEFT"),
+            [figure_names(), *(figures_of(report, lesion) for lesion in lesions)],
+            widths=(8, 20, 26, 14, 36, 15, 46, 15),
+            align=("RIGHT", "RIGHT", "RIGHT", "RIGHT", "LEFT", "RIGHT", "LEFT", "RIGHT"),
         )
+        self.lines([CONFIDENCE_TOLD], 8, FAINT)
 
     def changes(self, changes: Sequence[LesionChange]) -> None:
         """The table of what became of lesions."""
