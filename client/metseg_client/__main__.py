@@ -110,20 +110,32 @@ def _add_segment(segment: argparse.ArgumentParser) -> None:
         "--priority", choices=[lane.value for lane in Priority], help="urgent goes before all that is routine"
     )
     segment.add_argument("--webhook-url", help="https address that is told when the job has ended")
-    segment.add_argument(
+    earlier = segment.add_mutually_exclusive_group()
+    earlier.add_argument(
         "--previous",
         nargs="+",
         default=(),
         metavar="JOB",
         help="ids of earlier jobs of the same patient to compare with, the baseline first",
     )
+    earlier.add_argument(
+        "--previous-scan",
+        nargs="+",
+        type=Path,
+        default=(),
+        metavar="FILE",
+        help="an earlier scan of the same patient to compare with, as files or folders like the scan",
+    )
+    segment.add_argument("--previous-series-uid", help="which series, where the earlier scan holds several")
     segment.add_argument("--timeout-s", type=float, default=3600, help="longest wait (default: %(default)g)")
     segment.set_defaults(run=_segment)
 
 
 def _segment(client: MetsegClient, given: argparse.Namespace) -> Exit:
     choices = Choices(**{name: getattr(given, name) for name in Choices.model_fields})
-    job = Errand(client, scan_files(given.scan), given.out).run(choices, _say_progress, given.timeout_s)
+    previous_scan = scan_files(given.previous_scan) if given.previous_scan else ()
+    errand = Errand(client, scan_files(given.scan), given.out, previous_scan=previous_scan)
+    job = errand.run(choices, _say_progress, given.timeout_s)
     if job.state is not JobState.SUCCEEDED:
         told = f"{job.error.code}: {job.error.message}" if job.error else "without a reason"
         return _end(Exit.JOB_FAILED, f"job {job.id} ended {job.state.value} ({told})")
@@ -160,7 +172,8 @@ def _say_progress(job: Job) -> None:
     if job.queue_position is not None:
         parts.append(f"place {job.queue_position} in the line")
     if job.progress is not None:
-        parts.append(f"{job.progress.stage.value} {job.progress.fraction:.0%}")
+        earlier = "earlier scan: " if job.progress.scan < job.progress.scans else ""
+        parts.append(f"{earlier}{job.progress.stage.value} {job.progress.fraction:.0%}")
     if job.seconds_left is not None:
         parts.append(f"about {job.seconds_left:.0f} s left")
     sys.stderr.write(", ".join(parts) + "\n")

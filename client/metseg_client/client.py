@@ -83,12 +83,20 @@ class MetsegClient:
         """The models a job can ask for, with their cards."""
         return parsed(self._wire.send("GET", "/v1/models"), ModelList).items
 
-    def submit(self, scan: Scan, choices: Choices | None = None, *, idempotency_key: str | None = None) -> Job:
+    def submit(
+        self,
+        scan: Scan,
+        choices: Choices | None = None,
+        *,
+        previous_scan: Scan = (),
+        idempotency_key: str | None = None,
+    ) -> Job:
         """Send a scan; it is read piece by piece, and the names of its files are not sent.
 
         Args:
             scan: a path, a binary stream, or several of them: the files of a DICOM series.
             choices: what is asked for; the API's defaults where it is None.
+            previous_scan: an earlier scan to compare with, segmented in the same job; none where it is empty.
             idempotency_key: a name for this upload; sent again under it, the scan is still one job.
         """
         timeout = httpx.Timeout(self._wire.timeout_s, read=max(UPLOAD_ANSWER_S, self._wire.timeout_s))
@@ -96,7 +104,7 @@ class MetsegClient:
             "POST",
             "/v1/jobs",
             data=(choices or Choices()).fields(),
-            files=file_parts(scan),
+            files=[*file_parts(scan, "file"), *file_parts(previous_scan, "previous_file")],
             timeout=timeout,
             headers={} if idempotency_key is None else {"Idempotency-Key": idempotency_key},
         )

@@ -17,9 +17,10 @@ GONE = ("job_gone", "job_not_found")
 
 
 class Asked(Schema):
-    """What is asked for; `sha256` are those of the scan's files."""
+    """What is asked for; `sha256` are those of the scan's files, `previous_sha256` of the earlier scan's."""
 
     sha256: list[str]
+    previous_sha256: list[str] = []
     choices: Choices
 
 
@@ -37,12 +38,16 @@ class Errand:
     Args:
         client: The API.
         scan: Its files; their names are not sent.
+        previous_scan: Those of an earlier scan to compare with; none where there is none.
         folder: For the results, and the note by which the errand is taken up again; made where it is missing.
     """
 
-    def __init__(self, client: MetsegClient, scan: Sequence[Path], folder: Path) -> None:
+    def __init__(
+        self, client: MetsegClient, scan: Sequence[Path], folder: Path, *, previous_scan: Sequence[Path] = ()
+    ) -> None:
         self._client = client
         self._scan = scan
+        self._previous_scan = previous_scan
         self._folder = folder
 
     def run(self, choices: Choices, on_progress: Callable[[Job], None], timeout_s: float) -> Job:
@@ -51,7 +56,11 @@ class Errand:
         Raises:
             ClientError: The API says no or does not answer, or the job is not final after `timeout_s`.
         """
-        asked = Asked(sha256=[file_sha256(file) for file in self._scan], choices=choices)
+        asked = Asked(
+            sha256=[file_sha256(file) for file in self._scan],
+            previous_sha256=[file_sha256(file) for file in self._previous_scan],
+            choices=choices,
+        )
         self._folder.mkdir(parents=True, exist_ok=True)
         job = self._client.wait(self._job_id(asked), on_progress=on_progress, timeout_s=timeout_s)
         if job.state is JobState.SUCCEEDED:
@@ -64,7 +73,9 @@ class Errand:
         if note.job_id is not None:
             return note.job_id
         self._write(note)  # before the upload: should the answer get lost, the key finds the job again
-        job = self._client.submit(self._scan, asked.choices, idempotency_key=note.key)
+        job = self._client.submit(
+            self._scan, asked.choices, previous_scan=self._previous_scan, idempotency_key=note.key
+        )
         self._write(note.model_copy(update={"job_id": job.id}))
         return job.id
 

@@ -22,6 +22,7 @@ class Choices(Schema):
         priority: `urgent` goes before all routine jobs that wait.
         webhook_url: an https address that is told when the job has ended.
         previous: ids of earlier jobs to compare with, the baseline first.
+        previous_series_uid: which series of an earlier scan that is sent along.
     """
 
     model: str | None = None
@@ -31,6 +32,7 @@ class Choices(Schema):
     priority: Priority | None = None
     webhook_url: str | None = None
     previous: tuple[str, ...] = ()
+    previous_series_uid: str | None = None
 
     def fields(self) -> dict[str, str]:
         """The fields of the form; what is None is not sent."""
@@ -44,6 +46,7 @@ class Choices(Schema):
             "priority": None if self.priority is None else self.priority.value,
             "webhook_url": self.webhook_url,
             "previous": ",".join(self.previous) or None,
+            "previous_series_uid": self.previous_series_uid,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -51,11 +54,11 @@ class Choices(Schema):
 Part = tuple[str, tuple[str, "BinaryIO | LazyFile", str]]
 
 
-def file_parts(scan: Scan) -> list[Part]:
-    """The parts of the form that hold the files, without their names."""
+def file_parts(scan: Scan, name: str) -> list[Part]:
+    """The parts of that name of the form, which hold a scan's files without their names."""
     files = scan if isinstance(scan, Sequence) else [scan]
     streams = [LazyFile(file) if isinstance(file, Path) else file for file in files]
-    return [("file", ("scan", stream, "application/octet-stream")) for stream in streams]
+    return [(name, ("scan", stream, "application/octet-stream")) for stream in streams]
 
 
 class LazyFile:

@@ -49,9 +49,14 @@ class MetsegError(Exception):
 
 
 class InputError(MetsegError):
-    """The file that came cannot be segmented."""
+    """The file that came cannot be segmented.
+
+    Attributes:
+        of_previous: Whether it belongs to the earlier scan that came along.
+    """
 
     code = "input_unusable"
+    of_previous = False
 
 
 class EmptyInputError(InputError):

@@ -50,7 +50,8 @@ class LesionChange(Schema):
     """One row of the table: what was one lesion or belongs together, then and now.
 
     Attributes:
-        before, now: Numbers of its parts in the earlier scan's `lesions.nii.gz` and in this job's.
+        before, now: Numbers of its parts in the earlier scan's `lesions.nii.gz` (where that came along, this job's
+            `previous_lesions.nii.gz`) and in this job's.
         volume_before_mm3, volume_now_mm3: Over all parts; 0 without any.
         longest_before_mm, longest_now_mm: Sum of the parts' longest diameters; 0 without any.
         volume_change_percent, longest_change_percent: None where nothing was there before.
@@ -93,6 +94,7 @@ class Comparison(Schema):
 
     Attributes:
         job_id: The job that measured the earlier scan.
+        came_along: Whether that is this very job, with which the earlier scan came.
         model: What measured it.
         threshold: With which threshold.
         lesion_count, total_volume_mm3: Of that scan.
@@ -101,6 +103,7 @@ class Comparison(Schema):
     """
 
     job_id: str
+    came_along: bool = False
     model: ModelRef
     threshold: float
     lesion_count: int = Field(ge=0)

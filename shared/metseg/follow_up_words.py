@@ -51,8 +51,9 @@ def sum_lines(follow_up: FollowUp) -> list[str]:
 def comparison_sentence(comparison: Comparison) -> str:
     """Which scan it is and how it was laid upon the later one."""
     alignment = comparison.alignment
+    name = "The earlier scan that came along" if comparison.came_along else f"Job {comparison.job_id}"
     return (
-        f"Job {comparison.job_id}: {comparison.lesion_count} lesion{'' if comparison.lesion_count == 1 else 's'}, "
+        f"{name}: {comparison.lesion_count} lesion{'' if comparison.lesion_count == 1 else 's'}, "
         f"{comparison.total_volume_mm3 / 1000:.2f} ml in all. Laid upon this scan by a turn of "
         f"{alignment.rotation_degrees:.1f} degrees and a shift of {alignment.shift_mm:.1f} mm; the heads overlap "
         f"by {alignment.head_overlap:.0%} and look alike to {alignment.correlation:.2f} (1 is the same)."

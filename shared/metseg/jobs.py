@@ -107,13 +107,14 @@ class JobRequest(Schema):
 
     `threshold` None takes the model card's, `spacing_mm` is for pictures (x, y), `series_uid` names one of
     several DICOM series, `webhook_url` is told the job's end. `previous` names earlier jobs to compare with, the
-    baseline first.
+    baseline first; `previous_series_uid` one of several series in an earlier scan that came along.
     """
 
     model: str = DEFAULT_MODEL
     threshold: float | None = Field(default=None, gt=0, lt=1)
     spacing_mm: tuple[PixelSpacing, PixelSpacing] | None = None
     series_uid: str | None = Field(default=None, max_length=64, pattern=SERIES_UID)
+    previous_series_uid: str | None = Field(default=None, max_length=64, pattern=SERIES_UID)
     priority: Priority = Priority.ROUTINE
     webhook_url: str | None = Field(default=None, max_length=2048)
     previous: tuple[JobId, ...] = Field(default=(), max_length=MOST_PREVIOUS)
@@ -134,6 +135,8 @@ class JobRecord(Schema):
         owner: Who sent it; None where the API knows no keys.
         key_sha256: Digest of the sender's Idempotency-Key, if one came.
         compared_with: What the model is compared with once the job has ended, on the same scan; None for nothing.
+        inputs: The files of the scan.
+        previous_inputs: Those of an earlier scan that came along; none where none did.
         kept_s: How long the result is kept after the job's end; a job that does not end expires so long after its
             creation.
         traceparent: The span of its queueing (W3C Trace Context), below which its attempts are traced.
@@ -148,6 +151,7 @@ class JobRecord(Schema):
     model: ModelRef
     compared_with: ModelRef | None = None
     inputs: list[InputFile]
+    previous_inputs: list[InputFile] = []
     kept_s: float = Field(default=KEPT_S, gt=0, le=MOST_KEPT_S)
     traceparent: str | None = Field(default=None, pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
@@ -167,11 +171,38 @@ class Tombstone(Schema):
     owner: str | None = None
 
 
+class FoundSeries(Schema):
+    """One of several DICOM series, as its header describes it; free text of a header is never told.
+
+    Attributes:
+        uid: Its SeriesInstanceUID.
+        number: Its SeriesNumber; None where it has none.
+        images: How many slices it has.
+        is_t1: Whether it is T1-weighted.
+        has_agent: Whether a contrast agent was given; None where the header does not tell.
+    """
+
+    uid: str = Field(max_length=64, pattern=SERIES_UID)
+    number: int | None = None
+    images: int = Field(ge=0)
+    is_t1: bool
+    has_agent: bool | None = None
+
+
 class Failure(Schema):
-    """Why a job failed: a stable code (see `metseg.errors`) and a sentence for people."""
+    """Why a job failed.
+
+    Attributes:
+        code: Stable (see `metseg.errors`).
+        message: A sentence for people.
+        series: Where the sender has to choose one of several DICOM series, these; else none.
+        of_previous: Whether it is about the earlier scan that came along.
+    """
 
     code: str
     message: str
+    series: list[FoundSeries] = []
+    of_previous: bool = False
 
 
 class Artefact(Schema):
@@ -217,9 +248,15 @@ class AttemptEnd(Schema):
 
 
 class Progress(Schema):
-    """How far a running attempt is; `fraction` runs over the whole job from 0 to 1."""
+    """How far a running attempt is; `fraction` runs over the whole job from 0 to 1.
+
+    Where an earlier scan came along, `scans` is 2, the stages are gone through for each of them, and `scan` is 1
+    while it is the earlier one's turn.
+    """
 
     stage: Stage
+    scan: int = Field(default=1, ge=1)
+    scans: int = Field(default=1, ge=1)
     fraction: float = Field(ge=0, le=1)
     slices_done: int = Field(default=0, ge=0)
     slices_total: int = Field(default=0, ge=0)

@@ -2,6 +2,7 @@
 
 jobs/<id>/job.json            what was asked; put before the job is accepted
 jobs/<id>/input/<n>           the files as they came, n from 0
+jobs/<id>/previous/<n>        those of an earlier scan that came along
 jobs/<id>/attempts/<n>/…      one attempt's artefacts, with lease.json and end.json, each put if absent
 jobs/<id>/final.json          put if absent: how the job ended
 jobs/<id>/cancel.json         put when somebody asked a running job to stop
@@ -59,6 +60,10 @@ class JobStore:
     def input_key(self, job_id: str, number: int = 0) -> str:
         """Where an uploaded file of a job belongs, by its number from 0."""
         return f"{_folder(job_id)}/input/{number}"
+
+    def previous_key(self, job_id: str, number: int) -> str:
+        """Where a file of the earlier scan that came along belongs, by its number from 0."""
+        return f"{_folder(job_id)}/previous/{number}"
 
     def artefact_key(self, job_id: str, attempt: int, name: str) -> str:
         """Where an artefact of an attempt lies."""
@@ -249,7 +254,8 @@ class JobStore:
         try:
             self.blobs.put_if_absent(key, data)
         except StoreUnavailableError:  # a full disk has room for it once the input is gone
-            self.blobs.delete(f"{folder}/input")
+            for uploaded in ("input", "previous"):
+                self.blobs.delete(f"{folder}/{uploaded}")
             self.blobs.put_if_absent(key, data)
 
     def _free_key(self, record: JobRecord) -> None:

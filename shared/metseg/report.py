@@ -156,6 +156,7 @@ class Provenance(Schema):
 
     Attributes:
         inputs: The files that came, in their order.
+        previous_inputs: Those of the earlier scan that came along; None where none did.
         weights_sha256: Of the network's weights.
         preprocessing: What the model card asked for.
         device: What the network ran on, as whoever runs the server states it.
@@ -163,6 +164,7 @@ class Provenance(Schema):
     """
 
     inputs: list[InputDigest]
+    previous_inputs: list[InputDigest] | None = None
     weights_sha256: str
     preprocessing: Preprocessing
     device: str
@@ -176,7 +178,8 @@ class Report(Schema):
     accepted, and `timings_s` is empty; reports of before hold the seconds of each stage.
 
     `disease_notice` is `ModelCard.disease_notice`. It is empty, and `rano_bm` and `provenance` are None, in
-    reports of before they were there. `follow_up` is None where no earlier job was named.
+    reports of before they were there. `follow_up` is None where there was no earlier scan to
+    compare with.
     """
 
     schema_version: Literal[1] = 1

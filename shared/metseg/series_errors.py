@@ -2,7 +2,7 @@
 
 SeriesError                  series_unusable
 ├─ SeriesUnclearError        series_unclear
-├─ SeriesUnknownError        series_unknown
+│  └─ SeriesUnknownError     series_unknown
 ├─ MixedPatientsError        series_patients
 ├─ MixedSlicesError          series_mixed
 ├─ MissingSlicesError        series_gap
@@ -11,16 +11,28 @@ SeriesError                  series_unusable
 └─ TiltedSlicesError         series_tilted
 """
 
+from collections.abc import Sequence
+
 from metseg.errors import SeriesError
+from metseg.jobs import FoundSeries
 
 
 class SeriesUnclearError(SeriesError):
-    """Several series came, and which one is meant cannot be told."""
+    """Several series came, and which one is meant cannot be told.
+
+    Args:
+        message: The sentence.
+        series: What can be chosen from.
+    """
 
     code = "series_unclear"
 
+    def __init__(self, message: str, series: Sequence[FoundSeries] = ()) -> None:
+        super().__init__(message)
+        self.series = tuple(series)
 
-class SeriesUnknownError(SeriesError):
+
+class SeriesUnknownError(SeriesUnclearError):
     """The series that was asked for is not among those that came."""
 
     code = "series_unknown"

@@ -9,6 +9,7 @@ import pytest
 from api_service import ApiService
 
 from metseg.jobs import JobState, is_job_id
+from metseg_api.intake import FIELDS
 
 LOGGERS = ("metseg", "uvicorn", "python_multipart")
 
@@ -69,9 +70,7 @@ def test_one_spacing_stands_for_both_axes(api: ApiService) -> None:
 
 
 def test_an_empty_field_counts_as_not_given(api: ApiService) -> None:
-    empty = dict.fromkeys(
-        ("threshold", "model", "spacing_mm", "series_uid", "priority", "webhook_url", "previous"), ""
-    )
+    empty = dict.fromkeys(FIELDS, "")
     request = api.submit(**empty).json()["request"]
     assert request.pop("model") == "attention_unet"
     assert request.pop("priority") == "routine"

@@ -1,6 +1,7 @@
 """The `metseg` command against a stand-in API on a real socket."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,3 +216,34 @@ def test_help_tells_the_exit_codes(command: list[str], capsys: pytest.CaptureFix
         main([*command, "--help"])
     told = capsys.readouterr().out
     assert all(f"\n  {code.value:<4} " in told for code in Exit)
+
+
+def test_an_earlier_scan_goes_along_and_another_one_is_another_job(
+    api: FakeApi, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series = tmp_path / "earlier"
+    series.mkdir()
+    for number in range(2):
+        (series / f"{number}.dcm").write_bytes(b"slice %d" % number)
+    for _ in range(2):
+        assert segment(scan, "--previous-scan", str(series), "--previous-series-uid", "1.2") == Exit.DONE
+    [body] = api.uploads
+    assert [body.count(name) for name in (b'name="file"', b'name="previous_file"')] == [1, 2]
+    assert b'name="previous_series_uid"\r\n\r\n1.2\r\n' in body
+    (series / "1.dcm").write_bytes(b"another slice")
+    assert segment(scan, "--previous-scan", str(series)) == Exit.DONE
+    assert len(api.jobs) == 2
+    with pytest.raises(SystemExit) as wrong:
+        segment(scan, "--previous-scan", str(series), "--previous", "a")
+    assert wrong.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_the_progress_tells_which_scan_it_is_about(
+    api: FakeApi, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.run_s, api.scans = 4.0, 2
+    assert segment(scan, "--previous-scan", str(scan)) == Exit.DONE
+    told = capsys.readouterr().err
+    assert re.search(r"running, earlier scan: read \d", told)
+    assert re.search(r"running, (read|prepare|predict|finish) \d", told)

@@ -109,6 +109,7 @@ def test_every_choice_reaches_the_form(api: FakeApi, client: MetsegClient) -> No
         priority=Priority.URGENT,
         webhook_url="https://receiver.example.org/hook",
         previous=("a", "b"),
+        previous_series_uid="1.2.840.2",
     )
     client.submit(io.BytesIO(b"scan"), choices)
     for name, value in [
@@ -116,6 +117,7 @@ def test_every_choice_reaches_the_form(api: FakeApi, client: MetsegClient) -> No
         ("priority", "urgent"),
         ("webhook_url", choices.webhook_url),
         ("previous", "a,b"),
+        ("previous_series_uid", "1.2.840.2"),
     ]:
         assert f'name="{name}"\r\n\r\n{value}\r\n'.encode() in api.uploads[0]
 
@@ -163,3 +165,15 @@ def test_a_file_that_is_not_there_is_told_before_anything_is_sent(api: FakeApi, 
     with pytest.raises(FileNotFoundError):
         client.submit([Path("no such file")])
     assert api.requests == []
+
+
+def test_an_earlier_scan_goes_along_as_parts_of_their_own_without_a_name(api: FakeApi, tmp_path: Path) -> None:
+    earlier = tmp_path / "Mueller^Anna.zip"
+    earlier.write_bytes(b"earlier")
+    with api.serving() as url, MetsegClient(url) as client:
+        client.submit(io.BytesIO(b"now"), previous_scan=[earlier, io.BytesIO(b"more")])
+    [body] = api.uploads
+    assert body.count(b'name="file"') == 1
+    assert body.count(b'name="previous_file"') == 2
+    assert body.index(b"now") < body.index(b"earlier") < body.index(b"more")
+    assert b"Mueller" not in body

@@ -28,6 +28,7 @@ class FakeJob:
     job_id: str
     run_s: float
     failure: Failure | None = None
+    scans: int = 1
     files: Files = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     cancelled: bool = False
@@ -38,10 +39,12 @@ class FakeJob:
         done = 1.0 if self.run_s == 0 else min((time.monotonic() - self.began) / self.run_s, 1.0)
         state = JobState.RUNNING if done < 1 else JobState.FAILED if self.failure else JobState.SUCCEEDED
         state = JobState.CANCELLED if self.cancelled else state
-        stage = list(Stage)[min(int(done * 4), 3)]
+        scan = min(int(done * self.scans), self.scans - 1)
+        share = done * self.scans - scan
+        stage = list(Stage)[min(int(share * 4), 3)]
         progress = Progress(
-            stage=stage, fraction=round(done, 2), slices_done=int(done * 80), slices_total=80, attempt=1,
-            started_at=now, updated_at=now,
+            stage=stage, scan=scan + 1, scans=self.scans, fraction=round(done, 2), slices_done=int(share * 80),
+            slices_total=80, attempt=1, started_at=now, updated_at=now,
         )  # fmt: skip
         return Job(
             id=self.job_id,
@@ -61,6 +64,7 @@ class FakeApi:
     Attributes:
         requests: method and path of everything that was asked.
         uploads: bodies of the uploads, as they came.
+        scans: of each job, for its progress.
         busy: so many uploads are told to come back in a second.
         down: while true, a connection is refused (transport) or answered with 503 (socket).
     """
@@ -70,6 +74,7 @@ class FakeApi:
         self.files = files or {}
         self.run_s = run_s
         self.failure: Failure | None = None
+        self.scans = 1
         self.refusal: tuple[int, str, str] | None = None
         self.busy = 0
         self.jobs: dict[str, FakeJob] = {}
@@ -78,7 +83,7 @@ class FakeApi:
         self.down = False
 
     def add_job(self, *, failure: Failure | None = None, run_s: float = 0.0, job_id: str | None = None) -> str:
-        job = FakeJob(job_id or new_job_id(), run_s, failure, self.files)
+        job = FakeJob(job_id or new_job_id(), run_s, failure, self.scans, self.files)
         self.jobs[job.job_id] = job
         return job.job_id
 

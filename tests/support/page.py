@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -53,17 +53,28 @@ class MetsegPage:
         self.browser_page.goto(self.url if job_id is None else f"{self.url}/?job={job_id}")
         expect(self.browser_page.locator(".metseg-title")).to_be_visible(timeout=60_000)
 
-    def choose(self, path: Path) -> None:
-        """Drop a file on the form."""
-        self.browser_page.locator("input[type=file]").set_input_files(path)
+    def choose(self, *paths: Path) -> None:
+        """Drop the files of a scan on the form."""
+        self.browser_page.locator("input[type=file]").first.set_input_files(paths)
+        self._wait_for_files(paths)
         expect(self.button("Find lesions")).to_be_enabled(timeout=REACT_S * 1000)
 
-    def upload(self, path: Path) -> str:
-        """Drop a file, send it; returns the job's id."""
-        self.choose(path)
+    def choose_earlier(self, *paths: Path) -> None:
+        """Drop the files of an earlier scan to compare with."""
+        self.choose_option("An earlier scan")
+        self.browser_page.locator("input[type=file]").nth(1).set_input_files(paths)
+        self._wait_for_files(paths)
+
+    def send(self) -> str:
+        """Send what was dropped; returns the job's id."""
         self.button("Find lesions").click()
         self.browser_page.wait_for_url("**/?job=*", timeout=60_000)
         return self.job_id
+
+    def upload(self, *paths: Path) -> str:
+        """Drop the files of a scan, send them; returns the job's id."""
+        self.choose(*paths)
+        return self.send()
 
     @property
     def job_id(self) -> str:
@@ -151,6 +162,11 @@ class MetsegPage:
     def screenshot(self, path: Path) -> None:
         """Keep a picture of what is visible."""
         self.browser_page.screenshot(path=path)
+
+    def _wait_for_files(self, paths: Sequence[Path]) -> None:
+        """Wait until all are with the page, which lists the last of them first."""
+        expect(self.browser_page.get_by_text(paths[-1].name)).to_be_visible(timeout=60_000)
+        self.settle()
 
     def _on_request(self, request: Request | WebSocket) -> None:
         parts = urlsplit(request.url)

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,14 +46,10 @@ class Workplace:
     holders: Holders
     job_timeout_s: float = 60
 
-    def submit(self, *contents: bytes, **request: object) -> str:
+    def submit(self, *contents: bytes, previous_scan: Sequence[bytes] = (), **request: object) -> str:
         """Accept a job as the API does, without enqueuing it."""
         job_id = new_job_id()
-        inputs = []
-        for number, content in enumerate(contents):
-            key, digest = self.store.input_key(job_id, number), hashlib.sha256(content).hexdigest()
-            self.store.blobs.put(key, content)
-            inputs.append(InputFile(key=key, size_bytes=len(content), sha256=digest))
+        inputs = self._stored(partial(self.store.input_key, job_id), contents)
         known = ModelLibrary(self.folder / "models").card("attention_unet", 1)
         self.store.create(
             JobRecord(
@@ -61,9 +58,18 @@ class Workplace:
                 request=JobRequest.model_validate(request),
                 model=ModelRef(name=known.name, version=known.version, digest=known.digest),
                 inputs=inputs,
+                previous_inputs=self._stored(partial(self.store.previous_key, job_id), previous_scan),
             )
         )
         return job_id
+
+    def _stored(self, key_of: Callable[[int], str], contents: Sequence[bytes]) -> list[InputFile]:
+        files = []
+        for number, content in enumerate(contents):
+            key, digest = key_of(number), hashlib.sha256(content).hexdigest()
+            self.store.blobs.put(key, content)
+            files.append(InputFile(key=key, size_bytes=len(content), sha256=digest))
+        return files
 
     def attempt(self, job_id: str, attempt: int = 1) -> Final | None:
         """Make an attempt in this process."""

@@ -9,12 +9,18 @@ import pytest
 from fake_api import FakeApi
 from page import MetsegPage, chromium, page_process, visiting
 from phantoms import card
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 from results import Made, picture_result, volume_result
 
-from metseg.jobs import Failure
+from metseg.jobs import Failure, FoundSeries
 from metseg_ui.drawing import CHOSEN, LESION
 from metseg_ui.wording import BANNER
+
+SERIES = [
+    FoundSeries(uid="1.2.840.4", number=4, images=176, is_t1=True, has_agent=True),
+    FoundSeries(uid="1.2.840.7", number=7, images=1, is_t1=False),
+]
+UNCLEAR = Failure(code="series_unclear", message="Expected one T1 series, got 2 series.", series=SERIES)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -45,7 +51,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def api(served: tuple[FakeApi, str], made: Made) -> FakeApi:
     api = served[0]
-    api.files, api.failure, api.run_s, api.down = made.files, None, 0.0, False
+    api.files, api.failure, api.run_s, api.down, api.scans = made.files, None, 0.0, False, 1
     return api
 
 
@@ -187,3 +193,104 @@ def test_a_job_is_deleted_only_after_a_question(visit: MetsegPage, api: FakeApi)
     expect(visit.browser_page.get_by_text("are deleted")).to_be_visible()
     assert api.jobs[job_id].deleted
     assert visit.job_id == ""
+
+
+def sent_field(body: bytes, name: str) -> str | None:
+    """The value of a field in an upload."""
+    _, begins, rest = body.partition(f'name="{name}"\r\n\r\n'.encode())
+    return rest.partition(b"\r\n")[0].decode() if begins else None
+
+
+def pick_series(visit: MetsegPage, text: str) -> None:
+    visit.browser_page.get_by_text(text).click()  # its radio button is hidden from the mouse
+    visit.settle()
+
+
+def series_field(visit: MetsegPage) -> Locator:
+    return visit.browser_page.get_by_role("textbox", name="DICOM series")
+
+
+def test_a_series_is_picked_and_the_scan_sent_again_without_dropping_it_anew(
+    visit: MetsegPage, api: FakeApi, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in range(3)]
+    for path in paths:
+        path.write_bytes(b"image of " + path.name.encode())
+    api.failure = UNCLEAR
+    visit.open()
+    first = visit.upload(*paths)
+    visit.browser_page.get_by_text("Series 4: T1 with contrast agent, 176 images").wait_for()
+    pick_series(visit, "Series 7: other than T1, 1 image")
+    api.failure = None
+    visit.button("Segment this series").click()
+    visit.browser_page.wait_for_url(lambda url: first not in url)
+    expect(visit.browser_page.get_by_test_id("stAlertContentError")).to_have_count(0, timeout=60_000)
+    visit.wait_done()
+    before, after = api.uploads[-2:]
+    assert [sent_field(body, "series_uid") for body in (before, after)] == [None, "1.2.840.7"]
+    for path in paths:
+        assert path.read_bytes() in after
+    assert "1.2.840" not in visit.text()
+
+
+def test_a_visit_that_did_not_send_the_files_asks_for_them_and_keeps_the_series(
+    visit: MetsegPage, api: FakeApi, tmp_path: Path
+) -> None:
+    path = tmp_path / "exam.zip"
+    path.write_bytes(b"images")
+    visit.open(api.add_job(failure=UNCLEAR))
+    pick_series(visit, "Series 4: T1 with contrast agent, 176 images")
+    visit.button("Choose the files").click()
+    visit.choose(path)
+    assert series_field(visit).input_value() == "1.2.840.4"
+    visit.send()
+    visit.wait_done()
+    assert sent_field(api.uploads[-1], "series_uid") == "1.2.840.4"
+    visit.button("New scan").click()
+    visit.choose(path)
+    assert series_field(visit).input_value() == ""
+
+
+def test_only_what_may_hold_a_series_is_asked_for_one(visit: MetsegPage, tmp_path: Path) -> None:
+    path = tmp_path / "head.nii.gz"
+    path.write_bytes(b"voxels")
+    visit.open()
+    visit.choose(path)
+    expect(series_field(visit)).to_have_count(0)
+
+
+def test_an_earlier_scan_goes_along_and_its_series_is_asked_for_apart(
+    visit: MetsegPage, api: FakeApi, tmp_path: Path
+) -> None:
+    now, then = tmp_path / "now.nii.gz", tmp_path / "then.zip"
+    now.write_bytes(b"voxels of now")
+    then.write_bytes(b"images of then")
+    api.failure = UNCLEAR.model_copy(update={"of_previous": True})
+    visit.open()
+    visit.choose(now)
+    visit.choose_earlier(then)
+    visit.send()
+    visit.browser_page.get_by_text("Which series of the earlier scan is to be segmented?").wait_for()
+    api.failure, api.run_s, api.scans = None, 3600.0, 2
+    visit.button("Segment this series").click()
+    visit.browser_page.get_by_text("Earlier scan: Read the scan").wait_for()
+    for body in api.uploads[-2:]:
+        parts = [body.index(mark) for mark in (b'name="file"', b"voxels of now", b'name="previous_file"')]
+        assert [*parts, body.index(b"images of then")] == sorted([*parts, body.index(b"images of then")])
+    uids = [sent_field(api.uploads[-1], name) for name in ("series_uid", "previous_series_uid", "previous")]
+    assert uids == [None, "1.2.840.4", None]
+
+
+def test_earlier_jobs_are_named_in_their_order(visit: MetsegPage, api: FakeApi, tmp_path: Path) -> None:
+    path = tmp_path / "now.nii.gz"
+    path.write_bytes(b"voxels")
+    visit.open()
+    visit.choose(path)
+    visit.choose_option("Earlier jobs")
+    field = visit.browser_page.get_by_role("textbox", name="Earlier jobs of the same patient")
+    field.fill("first, second")
+    field.press("Enter")
+    visit.settle()
+    visit.send()
+    assert sent_field(api.uploads[-1], "previous") == "first,second"
+    assert b"previous_file" not in api.uploads[-1]

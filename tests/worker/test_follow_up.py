@@ -15,7 +15,8 @@ from hostile_files import nifti
 from phantoms import png
 from workplace import Workplace
 
-from metseg.jobs import Final, JobState
+from metseg.dispatch import Dispatcher
+from metseg.jobs import Final, JobState, Progress, Stage
 from metseg.nifti import write_nifti
 from metseg.report import Report
 
@@ -68,6 +69,96 @@ def test_a_head_that_was_turned_and_scanned_anew_is_compared_and_the_same_to_the
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
     assert again.returncode == 0, again.stdout + again.stderr
     assert os.listdir(place.folder / "scratch") == []
+
+
+def head_file(place: Workplace, balls: list[Ball], spacing=(2.0, 2.0, 2.0), pose=None) -> bytes:
+    path = place.folder / "head.nii.gz"
+    write_nifti(path, head(spacing, balls, pose=pose, seed=len(balls)))
+    return path.read_bytes()
+
+
+@pytest.mark.slow
+def test_an_earlier_scan_that_came_along_gives_what_an_earlier_job_of_it_gives(place: Workplace):
+    place.serving.lesion_from, place.job_timeout_s = 120, 240
+    then, now = head_file(place, THEN, (1.5, 1.5, 4.0), POSE), head_file(place, NOW)
+    earlier = place.submit(then)
+    assert ended(place, earlier).state is JobState.SUCCEEDED
+    by_job, along = place.submit(now, previous=[earlier]), place.submit(now, previous_scan=[then])
+    reports = {}
+    for job_id in (by_job, along):
+        final = ended(place, job_id)
+        assert final.failure is None
+        reports[job_id] = Report.model_validate_json(place.artefact(job_id, "report.json").read_bytes())
+    compared, itself = reports[by_job].follow_up, reports[along].follow_up
+    assert compared is not None
+    assert itself is not None
+    [comparison] = itself.comparisons
+    assert comparison.came_along
+    assert comparison.job_id == itself.verdict.nadir_job_id == along
+    same = comparison.model_copy(update={"job_id": earlier, "came_along": False})
+    assert [same] == compared.comparisons
+    assert itself.verdict.model_copy(update={"nadir_job_id": earlier}) == compared.verdict
+    assert reports[along].lesions == reports[by_job].lesions
+    [thick] = [warning for warning in reports[along].warnings if warning not in reports[by_job].warnings]
+    assert thick.startswith("The earlier scan: Voxels are 4.0 mm long")
+    record = place.store.load(along)
+    provenance = reports[along].provenance
+    assert provenance is not None
+    assert provenance.previous_inputs is not None
+    assert [one.sha256 for one in provenance.previous_inputs] == [one.sha256 for one in record.previous_inputs]
+    assert [one.sha256 for one in provenance.inputs] == [one.sha256 for one in record.inputs]
+    _check_kept(place, along, earlier)
+    environment = place.environment() | {"METSEG_SERVING_DEVICE": "a test"}
+    command = [sys.executable, "-m", "metseg_worker", "replay", along]
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "same    previous_report.json" in again.stdout
+
+
+def _check_kept(place: Workplace, along: str, earlier: str) -> None:
+    """What is kept of the earlier scan is what its own job would have made of it."""
+    for name in ("scan.nii.gz", "lesions.nii.gz"):
+        kept, made = (nib.load(place.artefact(*one)) for one in ((along, f"previous_{name}"), (earlier, name)))
+        np.testing.assert_array_equal(kept.dataobj, made.dataobj)
+        np.testing.assert_array_equal(kept.affine, made.affine)
+    names = (along, "previous_report.json"), (earlier, "report.json")
+    kept, made = (Report.model_validate_json(place.artefact(*one).read_bytes()) for one in names)
+    by_job = {"job_id": earlier, "created_at": made.created_at}
+    assert kept.model_copy(update=by_job) == made
+
+
+def test_the_progress_goes_through_the_stages_of_both_scans_and_never_back(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[Progress] = []
+    monkeypatch.setattr(Dispatcher, "write_progress", lambda _self, _job_id, progress: seen.append(progress))
+    place.attempt(place.submit(nifti(), previous_scan=[nifti()]))
+    stages = list(dict.fromkeys((one.scan, one.stage) for one in seen))
+    assert stages == [(scan, stage) for scan in (1, 2) for stage in Stage]
+    assert {one.scans for one in seen} == {2}
+    fractions = [one.fraction for one in seen]
+    assert fractions == sorted(fractions)
+    assert next(one.fraction for one in seen if one.scan == 2) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (b"no scan", "input_format_unknown", "The earlier scan: "),
+        (nifti()[:-20], "input_damaged", "The earlier scan: "),
+        (png(), "previous_not_volume", "Expected an earlier scan that is a volume"),
+    ],
+)
+def test_an_earlier_scan_that_cannot_be_used_fails_the_job_and_is_named(
+    place: Workplace, content: bytes, code: str, said: str
+):
+    job_id = place.submit(nifti(), previous_scan=[content])
+    assert failed(place, job_id).startswith(f"{code}: {said}")
+    final = place.store.final(job_id)
+    assert final is not None
+    assert final.failure is not None
+    assert final.failure.of_previous is (code != "previous_not_volume")
+    assert final.artefacts == []
 
 
 def failed(place: Workplace, job_id: str) -> str:

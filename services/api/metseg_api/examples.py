@@ -46,6 +46,8 @@ RUNNING_JOB: Example = QUEUED_JOB | {
     "seconds_left": 2.0,
     "progress": {
         "stage": "predict",
+        "scan": 1,
+        "scans": 1,
         "fraction": 0.6,
         "slices_done": 80,
         "slices_total": 132,

@@ -11,11 +11,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from metseg_api.errors import MediaTypeError, MultipartError, UploadTimeoutError, UploadTooLargeError
 
 MAX_FILES = 2000
-MAX_PARTS = MAX_FILES + 16
+MAX_SCANS = 2
+MAX_PARTS = MAX_SCANS * MAX_FILES + 16
 MAX_PART_HEADERS = 8
 MAX_PART_HEADER_BYTES = 4096
 # What the delimiters, part headers and small fields of a form may add to its files.
-MAX_OVERHEAD_BYTES = 128 * 1024 + MAX_FILES * 512
+MAX_OVERHEAD_BYTES = 128 * 1024 + MAX_SCANS * MAX_FILES * 512
 IDLE_S = 60.0
 
 

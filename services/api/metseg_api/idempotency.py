@@ -43,9 +43,12 @@ def check_same(earlier: JobRecord, repeated: JobRecord) -> None:
     Raises:
         KeyReusedError: It has another file or other fields.
     """
-    files = [[one.sha256 for one in record.inputs] for record in (earlier, repeated)]
-    if files[0] != files[1] or earlier.request != repeated.request:
+    if _files(earlier) != _files(repeated) or earlier.request != repeated.request:
         raise KeyReusedError("This Idempotency-Key belongs to a job with another file or other fields.")
+
+
+def _files(record: JobRecord) -> list[list[str]]:
+    return [[one.sha256 for one in files] for files in (record.inputs, record.previous_inputs)]
 
 
 class KeysInFlight:

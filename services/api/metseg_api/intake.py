@@ -31,8 +31,13 @@ from metseg_api.previous import check_previous
 from metseg_api.rollout.choice import Chosen
 from metseg_api.upload import Uploads
 
-FILE_PART = "file"
-FIELDS = ("model", "threshold", "spacing_mm", "series_uid", "priority", "webhook_url", "previous")
+FILE_PART, PREVIOUS_PART = "file", "previous_file"
+FILE_PARTS = (FILE_PART, PREVIOUS_PART)
+"""Of the scan, and of an earlier one that comes along."""
+FIELDS = (
+    *("model", "threshold", "spacing_mm", "series_uid", "priority", "webhook_url"),
+    *("previous", "previous_series_uid"),
+)
 LISTS = ("spacing_mm", "previous")
 """Fields of several values, parted by commas."""
 MAX_FIELD_BYTES = 2048
@@ -59,15 +64,16 @@ class JobForm:
         """A part of this name begins.
 
         Raises:
-            RequestError: There is no such field, or it came before.
+            RequestError: There is no such field, it came before, or the part before said otherwise.
         """
-        if name not in (FILE_PART, *FIELDS):
+        if name not in (*FILE_PARTS, *FIELDS):
             raise RequestError(
-                f"The form has a part of an unknown name; known are {FILE_PART}, {', '.join(FIELDS)}."
+                f"The form has a part of an unknown name; known are {', '.join((*FILE_PARTS, *FIELDS))}."
             )
-        if name in self._seen and name != FILE_PART:
+        if name in self._seen and name not in FILE_PARTS:
             raise RequestError(f"The form has more than one part named {name}.")
         self._seen.add(name)
+        self._check_one_way()
 
     def end(self, name: str, value: bytes) -> None:
         """A field is complete; an empty one counts as not given.
@@ -87,11 +93,25 @@ class JobForm:
             said = exc.errors(include_input=False, include_url=False)[0]["msg"]
             raise RequestError(f"The field {name} is not valid: {said[0].lower()}{said[1:]}.") from None
         self._given[name] = given
+        self._check_one_way()
 
-    @property
-    def has_file(self) -> bool:
-        """Whether a file's part has begun."""
-        return FILE_PART in self._seen
+    def check_whole(self) -> None:
+        """Make sure that nothing is missing; to be called after the last part.
+
+        Raises:
+            FileMissingError: There is no file.
+            RequestError: A series is named of an earlier scan that is not there.
+        """
+        if FILE_PART not in self._seen:
+            raise FileMissingError(f"The form holds no part named {FILE_PART}.")
+        if "previous_series_uid" in self._given and PREVIOUS_PART not in self._seen:
+            raise RequestError(f"The field previous_series_uid needs a part named {PREVIOUS_PART}.")
+
+    def _check_one_way(self) -> None:
+        if "previous" in self._given and PREVIOUS_PART in self._seen:
+            raise RequestError(
+                f"Name earlier jobs by previous or send an earlier scan as {PREVIOUS_PART}, but not both."
+            )
 
 
 @dataclass(frozen=True)
@@ -143,11 +163,13 @@ async def _stored(request: Request, backends: Backends, boundary: bytes, job_id:
         if name == "previous":
             await run_sync(check_previous, backends.jobs, caller, form.request.previous)
 
-    key_of = partial(backends.jobs.input_key, job_id)
-    async with Uploads(backends.blobs, key_of, backends.settings.max_upload_bytes) as uploads:
+    keys = {
+        FILE_PART: partial(backends.jobs.input_key, job_id),
+        PREVIOUS_PART: partial(backends.jobs.previous_key, job_id),
+    }
+    async with Uploads(backends.blobs, keys, backends.settings.max_upload_bytes) as uploads:
         await _receive(request, boundary, form, uploads, check)
-        if not form.has_file:
-            raise FileMissingError("The form holds no part named file.")
+        form.check_whole()
         await check("model")
     return JobRecord(
         id=job_id,
@@ -156,7 +178,8 @@ async def _stored(request: Request, backends: Backends, boundary: bytes, job_id:
         request=form.request,
         model=models[form.model].model,
         compared_with=models[form.model].compared_with,
-        inputs=uploads.files,
+        inputs=uploads.files[FILE_PART],
+        previous_inputs=uploads.files[PREVIOUS_PART],
         kept_s=backends.settings.kept_s,
     )
 
@@ -194,16 +217,16 @@ async def _receive(
         if isinstance(event, PartBegin):
             name, value = event.name, b""
             form.begin(name)
-            if name == FILE_PART:
-                await uploads.begin()
+            if name in FILE_PARTS:
+                await uploads.begin(name)
         elif isinstance(event, PartData):
-            if name == FILE_PART:
+            if name in FILE_PARTS:
                 await uploads.write(event.data)
                 continue
             value += event.data
             if len(value) > MAX_FIELD_BYTES:
                 raise RequestError(f"The field {name} is longer than {MAX_FIELD_BYTES} bytes.")
-        elif name == FILE_PART:
+        elif name in FILE_PARTS:
             await uploads.end()
         else:
             form.end(name, value)

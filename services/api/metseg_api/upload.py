@@ -1,7 +1,7 @@
 """Files on their way into the blob store: hashed and counted, durable at the end, gone on any failure."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import Self
@@ -22,32 +22,34 @@ class Uploads:
 
     Args:
         blobs: Where the files go.
-        key_of: The key of each file there, by its number from 0.
+        keys: By the name of a scan's parts, the key of each file there by its number from 0.
         max_bytes: More in all raises `UploadTooLargeError` from `write`.
     """
 
-    def __init__(self, blobs: BlobStore, key_of: Callable[[int], str], max_bytes: int) -> None:
+    def __init__(self, blobs: BlobStore, keys: Mapping[str, Callable[[int], str]], max_bytes: int) -> None:
         self._blobs = blobs
-        self._key_of = key_of
+        self._keys = keys
         self.max_bytes = max_bytes
         self._stack = AsyncExitStack()
         self._open: Upload
+        self._name = ""
         self.size_bytes = 0
-        self.files: list[InputFile] = []
+        self.files: dict[str, list[InputFile]] = {name: [] for name in keys}
 
     async def __aenter__(self) -> Self:
         """Nothing is opened before a file begins."""
         return self
 
-    async def begin(self) -> None:
-        """A file begins.
+    async def begin(self, name: str) -> None:
+        """A file of the scan begins whose parts have that name.
 
         Raises:
             RequestError: There are as many as are taken.
         """
-        if len(self.files) == MAX_FILES:
+        number, self._name = len(self.files[name]), name
+        if number == MAX_FILES:
             raise RequestError(f"A scan has at most {MAX_FILES} files; send more as one zip file.")
-        self._open = await self._stack.enter_async_context(Upload(self._blobs, self._key_of(len(self.files))))
+        self._open = await self._stack.enter_async_context(Upload(self._blobs, self._keys[name](number)))
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes of the file that began last.
@@ -70,7 +72,7 @@ class Uploads:
         if not done.size_bytes:
             raise EmptyInputError("A file is empty.")
         await self._stack.aclose()
-        self.files.append(InputFile(key=done.key, size_bytes=done.size_bytes, sha256=done.sha256))
+        self.files[self._name].append(InputFile(key=done.key, size_bytes=done.size_bytes, sha256=done.sha256))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

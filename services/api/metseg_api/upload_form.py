@@ -4,6 +4,11 @@ from metseg.jobs import DEFAULT_MODEL, MOST_PREVIOUS, SERIES_UID
 from metseg_api.examples import EARLIER_JOB_ID, IDEMPOTENCY_KEY
 from metseg_api.form import MAX_FILES
 
+FILES = {
+    "type": "array",
+    "items": {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1},
+    "maxItems": MAX_FILES,
+}
 UPLOAD_FORM = {
     "parameters": [
         {
@@ -25,15 +30,9 @@ UPLOAD_FORM = {
                     "required": ["file"],
                     "additionalProperties": False,
                     "properties": {
-                        "file": {
-                            "type": "array",
-                            "items": {
-                                "type": "string",
-                                "contentMediaType": "application/octet-stream",
-                                "minLength": 1,
-                            },
+                        "file": FILES
+                        | {
                             "minItems": 1,
-                            "maxItems": MAX_FILES,
                             "description": "The scan: one file, or a part for each image of a DICOM series. What "
                             "a file is, is found from its content; its name is ignored.",
                         },
@@ -67,6 +66,19 @@ UPLOAD_FORM = {
                             f"parted by commas, the baseline first, {MOST_PREVIOUS} at most; each must have "
                             "succeeded and be of a volume. The report then has a `follow_up`.",
                         },
+                        "previous_file": FILES
+                        | {
+                            "description": "An earlier scan of the same patient in place of `previous`, as files "
+                            "like those of `file`: it is segmented in this job with the same model and threshold, "
+                            "and compared with. Must be a volume.",
+                        },
+                        "previous_series_uid": {
+                            "type": "string",
+                            "maxLength": 64,
+                            "pattern": SERIES_UID,
+                            "description": "SeriesInstanceUID of the DICOM series to take from `previous_file`, "
+                            "where several come.",
+                        },
                         "priority": {
                             "type": "string",
                             "enum": ["urgent", "routine"],
@@ -82,12 +94,21 @@ UPLOAD_FORM = {
                         },
                     },
                 },
-                "encoding": {"file": {"contentType": "application/octet-stream"}},
+                "encoding": {
+                    name: {"contentType": "application/octet-stream"} for name in ("file", "previous_file")
+                },
                 "examples": {
                     "volume": {"summary": "A volume", "value": {"file": ["the bytes of scan.nii.gz"]}},
                     "follow_up": {
                         "summary": "A volume that is compared with an earlier one",
                         "value": {"file": ["the bytes of scan.nii.gz"], "previous": EARLIER_JOB_ID},
+                    },
+                    "earlier_scan": {
+                        "summary": "A volume with an earlier one that is compared with it",
+                        "value": {
+                            "file": ["the bytes of now.nii.gz"],
+                            "previous_file": ["the bytes of earlier.zip"],
+                        },
                     },
                     "picture": {
                         "summary": "A slice of known pixel size, before all that waits",

@@ -10,6 +10,8 @@ from metseg_client import ClientError, MetsegClient
 from metseg_ui.deletion import show_delete
 from metseg_ui.problems import hint_for, readable_problems, show_problem
 from metseg_ui.result import show_result
+from metseg_ui.sending import let_go
+from metseg_ui.series_choice import show_series_choice
 from metseg_ui.wording import STAGES, elapsed_text, plain, progress_text, sentence
 
 POLL_S = 1.0
@@ -25,12 +27,17 @@ def show_job(client: MetsegClient, job_id: str) -> None:
     if not is_job_id(job_id):
         raise JobNotFoundError("this address does not belong to a job")
     job = client.job(job_id)
+    series = job.error.series if job.error else []
+    if job.state.is_final and not series:
+        let_go(job.id)
     if not job.state.is_final:
         _show_progress(client, job_id)
     elif job.state is JobState.SUCCEEDED:
         show_result(client, job)
     else:
         _show_end(job)
+        if job.error and series:
+            show_series_choice(client, job, job.error)
         show_delete(client, job.id)
 
 

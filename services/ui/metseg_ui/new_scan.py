@@ -1,16 +1,31 @@
 """The form for a new scan, with what the chosen model can and cannot do beside it."""
 
-from collections.abc import Sequence
-from typing import BinaryIO
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from metseg.card import ModelCard
 from metseg_client import Choices, MetsegClient, ServedModel
 from metseg_ui.model_card import show_model
+from metseg_ui.sending import Draft, fresh, send
 from metseg_ui.wording import model_text, plain, point_text
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+SINGLE_SUFFIXES = (*PICTURE_SUFFIXES, ".nii", ".nii.gz")
+"""Names of what holds no DICOM series."""
+SERIES, PREVIOUS_SERIES = "series-uid", "previous-series-uid"
+VOLUMES = "All DICOM images of a series, a zip file of them, or a NIfTI volume (.nii, .nii.gz)"
+
+
+class Way(StrEnum):
+    """What a scan can be compared with."""
+
+    NOTHING = "Nothing"
+    SCAN = "An earlier scan"
+    JOBS = "Earlier jobs"
 
 
 def show_new_scan(client: MetsegClient) -> None:
@@ -29,14 +44,22 @@ def show_new_scan(client: MetsegClient) -> None:
         files = st.file_uploader(
             "Drop a T1 scan with contrast here",
             accept_multiple_files=True,
-            key=f"upload-{st.session_state.get('uploads', 0)}",
-            help="All DICOM images of a series, a zip file of them, a NIfTI volume (.nii, .nii.gz), or one axial "
-            "slice as PNG, JPEG or TIFF; together up to the size shown.",
+            key=fresh("upload"),
+            help=f"{VOLUMES}, or one axial slice as PNG, JPEG or TIFF; together up to the size shown.",
         )
+        series_uid = _choose_series(files, SERIES)
         served = _choose_model(models)
         threshold = _choose_threshold(served.card)
         spacing_mm = _choose_spacing() if len(files) == 1 and is_picture_name(files[0].name) else None
-        previous = _choose_previous()
+        with st.container(border=True, key="compare-with"):
+            previous_files, compared = _choose_earlier()
+        choices = Choices(
+            model=served.card.name,
+            threshold=threshold,
+            spacing_mm=spacing_mm,
+            series_uid=series_uid,
+            **compared,
+        )
         pressed = st.button(
             "Find lesions",
             type="primary",
@@ -48,11 +71,7 @@ def show_new_scan(client: MetsegClient) -> None:
         show_model(served)
     if pressed and files:
         with left, st.spinner("Sending the scan…"):
-            ids = tuple(file.file_id for file in files)
-            job_id = _submit_once(client, (ids, served.card.name, threshold, spacing_mm, previous), files)
-        st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
-        st.query_params["job"] = job_id
-        st.rerun()
+            send(client, Draft(tuple(files), previous_files, choices))
 
 
 def is_picture_name(name: str) -> bool:
@@ -60,19 +79,9 @@ def is_picture_name(name: str) -> bool:
     return name.lower().endswith(PICTURE_SUFFIXES)
 
 
-Choice = tuple[tuple[str, ...], str, float | None, tuple[float, float] | None, tuple[str, ...]]
-
-
-def _submit_once(client: MetsegClient, choice: Choice, files: Sequence[BinaryIO]) -> str:
-    """Send the scan; a second click for the same choice leads to the same job."""
-    sent: dict[Choice, str] = st.session_state.setdefault("sent", {})
-    if choice not in sent:
-        for file in files:
-            file.seek(0)
-        _, model, threshold, spacing_mm, previous = choice
-        choices = Choices(model=model, threshold=threshold, spacing_mm=spacing_mm, previous=previous)
-        sent[choice] = client.submit(files, choices).id
-    return sent[choice]
+def may_hold_series(names: Iterable[str]) -> bool:
+    """Whether to offer to name a DICOM series; what the files really are, the worker finds out."""
+    return any(not name.lower().endswith(SINGLE_SUFFIXES) for name in names)
 
 
 def _choose_model(models: list[ServedModel]) -> ServedModel:
@@ -101,11 +110,44 @@ def _choose_threshold(card: ModelCard) -> float | None:
     return None if abs(chosen - card.threshold) < 0.005 else chosen
 
 
+def _choose_series(files: Iterable[UploadedFile], name: str) -> str | None:
+    """The UID of a DICOM series; None leaves the choice to the headers."""
+    if not may_hold_series(file.name for file in files):
+        return None
+    text = st.text_input(
+        "DICOM series",
+        key=fresh(name),
+        placeholder="the only T1 with contrast agent",
+        help="SeriesInstanceUID of the series to segment. Needed only where several could be meant; the page then "
+        "asks, and fills this in.",
+    )
+    return text.strip() or None
+
+
+def _choose_earlier() -> tuple[tuple[UploadedFile, ...], dict[str, Any]]:
+    """The files of an earlier scan, if that is what is compared with, and what is asked for besides."""
+    way = st.segmented_control(
+        "Compare with", list(Way), default=Way.NOTHING, required=True, key=fresh("compared")
+    )
+    if way is Way.JOBS:
+        return (), {"previous": _choose_previous()}
+    if way is not Way.SCAN:
+        return (), {}
+    files = st.file_uploader(
+        "Drop the earlier scan of the same patient here",
+        accept_multiple_files=True,
+        key=fresh("previous-upload"),
+        help=f"{VOLUMES}. It is segmented with the same model and threshold, and laid upon the new scan. The "
+        "result tells what has changed.",
+    )
+    return tuple(files), {"previous_series_uid": _choose_series(files, PREVIOUS_SERIES)}
+
+
 def _choose_previous() -> tuple[str, ...]:
     """Ids of earlier jobs, as they stand on their pages."""
     text = st.text_input(
         "Earlier jobs of the same patient",
-        key="previous",
+        key=fresh("earlier-jobs"),
         placeholder="none",
         help="Job ids, parted by commas, the first scan first. The result then tells what has changed.",
     )

@@ -20,8 +20,7 @@ NO_MILLIMETRES = (
 NO_SIDES = "Shown as it came; a picture does not say which side is left."
 TABLE_NOTE = (
     "Tick a row to jump to it. Size: longest diameter × its perpendicular. p: mean probability. "
-    "RANO-BM sum: longest diameters of the targets, whose number stands behind it. "
-    "Confidence: share of true lesions among those like it in the model's validation cases."
+    "RANO-BM sum: longest diameters of the targets, whose number stands behind it."
 )
 CENTRE_NOTE = "Centre in mm from the scanner's origin to Right/Left, Anterior/Posterior, Superior/Inferior."
 SIDES = {
@@ -54,6 +53,9 @@ ARTEFACTS = {
     "overlay.png": "Overview picture (PNG)",
     "lesions.csv": "Lesion table (CSV)",
     "follow_up.csv": "Changes since earlier scans (CSV)",
+    "previous_scan.nii.gz": "Earlier scan (NIfTI)",
+    "previous_lesions.nii.gz": "Numbered lesions of the earlier scan (NIfTI)",
+    "previous_report.json": "Report on the earlier scan (JSON)",
     "report.json": "Report (JSON)",
     "report.pdf": "Report (PDF)",
     "seg.dcm": "Segmentation (DICOM SEG)",
@@ -82,8 +84,6 @@ def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
     columns["Centre"] = [centre_text(lesion) for lesion in lesions]
     columns["p"] = [_rounded(lesion.mean_probability, 2) for lesion in lesions]
     columns["Highest p"] = [_rounded(lesion.max_probability, 2) for lesion in lesions]
-    if any(lesion.confidence is not None for lesion in lesions):
-        columns["Confidence"] = [_rounded(lesion.confidence, 2) for lesion in lesions]
     return columns
 
 
@@ -143,7 +143,8 @@ def progress_text(progress: Progress | None) -> str:
     """What the job is doing, in words."""
     if progress is None:
         return "Waiting for a free worker"
-    text = STAGES[progress.stage]
+    earlier = "Earlier scan: " if progress.scan < progress.scans else ""
+    text = earlier + STAGES[progress.stage]
     if progress.stage is Stage.PREDICT and progress.slices_total:
         text += f" – slice {progress.slices_done} of {progress.slices_total}"
     if progress.attempt > 1:

@@ -21,8 +21,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import metseg.series_errors  # noqa: F401 - for `_kinds`, which finds its classes below InputError
 from metseg.errors import DamagedInputError, InputError, InputTooLargeError
+from metseg.jobs import FoundSeries
+from metseg.series_errors import SeriesUnclearError
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 POLL_S: Final = 0.2
@@ -148,6 +149,8 @@ def answer(work: Callable[[dict[str, Any]], None]) -> None:
         work(json.load(sys.stdin))
     except InputError as exc:
         refusal = {"code": exc.code, "message": str(exc)}
+        if isinstance(exc, SeriesUnclearError):
+            refusal["series"] = [one.model_dump() for one in exc.series]
     except MemoryError:
         refusal = {
             "code": InputTooLargeError.code,
@@ -166,13 +169,15 @@ def _death(status: int) -> InputError:
     return DamagedInputError("The file is damaged and could not be read.")
 
 
-def _refused(refusal: dict[str, str]) -> Exception:
+def _refused(refusal: dict[str, Any]) -> Exception:
     """The child's error in this process; an `OSError` is this machine's fault and not the file's."""
     if "errno" in refusal:
         number = int(refusal["errno"])
         return OSError(number, os.strerror(number))
-    kinds = {kind.code: kind for kind in _kinds(InputError)}
-    return kinds[refusal["code"]](refusal["message"])
+    kind = {kind.code: kind for kind in _kinds(InputError)}[refusal["code"]]
+    if issubclass(kind, SeriesUnclearError):
+        return kind(refusal["message"], [FoundSeries.model_validate(one) for one in refusal["series"]])
+    return kind(refusal["message"])
 
 
 def _kinds(kind: type[InputError]) -> Iterator[type[InputError]]:

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from metseg.jobs import SERIES_UID, FoundSeries
 from metseg.series_errors import MixedPatientsError, SeriesUnclearError, SeriesUnknownError
 from metseg_worker.dicom_headers import ImageFile
 
+LONGEST_UID: Final = 64
+"""PS3.5, section 9."""
 FEWEST_SLICES: Final = 3
 """A series of fewer slices is a localizer or a screenshot where there is a longer one."""
 MOST_LISTED: Final = 20
@@ -78,6 +81,17 @@ class Series:
         return f"{'no number' if number is None else f'number {number}'} ({known}, {images})"
 
     @property
+    def found(self) -> FoundSeries:
+        """The series for the sender's choice; its UID must have the form of one."""
+        return FoundSeries(
+            uid=self.uid,
+            number=self.files[0].series_number,
+            images=self.slices,
+            is_t1=self.is_t1,
+            has_agent=self.has_agent,
+        )
+
+    @property
     def _has_t1_times(self) -> bool:
         echo_ms, repetition_ms = (self.files[0].numbers.get(name) for name in ("EchoTime", "RepetitionTime"))
         if not echo_ms or not repetition_ms:
@@ -115,7 +129,9 @@ def choose_series(files: Sequence[ImageFile], series_uid: str | None) -> tuple[S
     if series_uid is not None:
         asked = [one for one in series if one.uid == series_uid]
         if not asked:
-            raise SeriesUnknownError(f"expected the series that series_uid names, got {_listed(series)}")
+            raise SeriesUnknownError(
+                f"expected the series that its UID names, got {_listed(series)}", _choosable(series)
+            )
         return asked[0], ()
     if len(series) == 1:
         return series[0], ()
@@ -123,12 +139,22 @@ def choose_series(files: Sequence[ImageFile], series_uid: str | None) -> tuple[S
     if len(meant) != 1:
         raise SeriesUnclearError(
             f"expected one T1 series with contrast agent, got {_listed(series)}; "
-            "send one of them alone, or name it by series_uid"
+            "send one of them alone, or name it by its UID",
+            _choosable(series),
         )
     return meant[0], (f"Of {len(series)} series, {meant[0].named} was segmented.",)
 
 
+def _choosable(series: Sequence[Series]) -> list[FoundSeries]:
+    """Those that can be named: a damaged UID cannot."""
+    return [one.found for one in _shown(series) if len(one.uid) <= LONGEST_UID and re.match(SERIES_UID, one.uid)]
+
+
+def _shown(series: Sequence[Series]) -> list[Series]:
+    return sorted(series, key=lambda one: one.files[0].series_number or 0)[:MOST_LISTED]
+
+
 def _listed(series: Sequence[Series]) -> str:
-    shown = sorted(series, key=lambda one: one.files[0].series_number or 0)[:MOST_LISTED]
+    shown = _shown(series)
     more = f" and {len(series) - len(shown)} more" if len(series) > len(shown) else ""
     return f"{len(series)} series: {', '.join(one.named for one in shown)}{more}"

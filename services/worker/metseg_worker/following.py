@@ -36,11 +36,12 @@ Motion = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Earlier:
-    """A scan of before, as its job left it."""
+    """A scan of before, as its job left it; or one that came along, as it was just measured."""
 
     report: Report
     scan: Volume
     measured: Measured
+    came_along: bool = False
 
 
 def fetch_earlier(store: JobStore, record: JobRecord, folder: Path, *, check: Callable[[], None]) -> list[Earlier]:
@@ -111,6 +112,7 @@ def followed(
         comparisons.append(
             Comparison(
                 job_id=one.report.job_id,
+                came_along=one.came_along,
                 model=one.report.model,
                 threshold=one.report.threshold,
                 lesion_count=one.report.lesion_count,
@@ -129,7 +131,7 @@ def followed(
         kinds=KINDS,
         not_judged=list(NOT_JUDGED),
     )
-    warnings = [*report.warnings, *doubts(report, comparisons)]
+    warnings = [*report.warnings, *_warnings_along(report, earlier), *doubts(report, comparisons)]
     return report.model_copy(update={"follow_up": follow_up, "warnings": warnings})
 
 
@@ -148,6 +150,12 @@ def doubts(report: Report, comparisons: Sequence[Comparison]) -> list[str]:
             "changed may be due."
         )
     return told
+
+
+def _warnings_along(report: Report, earlier: Sequence[Earlier]) -> list[str]:
+    """What nobody has read yet of an earlier scan that came along, but for what holds for both scans."""
+    unread = (warning for one in earlier if one.came_along for warning in one.report.warnings)
+    return [f"The earlier scan: {warning}" for warning in unread if warning not in report.warnings]
 
 
 def _download(store: JobStore, final: Final, name: str, path: Path) -> Path:

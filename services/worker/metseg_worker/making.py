@@ -10,17 +10,21 @@ from pathlib import Path
 
 from metseg.card import ModelCard
 from metseg.digests import download_same
-from metseg.errors import CardError
+from metseg.errors import CardError, InputError
+from metseg.follow_up_errors import NotVolumeError
 from metseg.jobs import JobRecord, ModelRef, Stage
 from metseg.jobstore import JobStore
+from metseg.matching import Measured
 from metseg.models import ModelLibrary
+from metseg.report import Report
 from metseg.scan import Scan
 from metseg.segment import OnProgress, Segmentation, segment
 from metseg.serving import ServingClient
 from metseg_worker.asking import predictor
+from metseg_worker.came_along import as_own_job, write_along
 from metseg_worker.dicom_objects import Finding, object_writer
 from metseg_worker.finishing import write_result
-from metseg_worker.following import fetch_earlier, followed
+from metseg_worker.following import Earlier, fetch_earlier, followed
 from metseg_worker.opening import Asked
 from metseg_worker.patience import patiently
 from metseg_worker.reading import read_in_child
@@ -48,6 +52,8 @@ def make_files(
 ) -> list[tuple[Path, str]]:
     """Segment the job's input and write every artefact.
 
+    An earlier scan that came along goes first, so that never all that was found in both lies in memory.
+
     Args:
         means: The outside systems.
         record: The job.
@@ -62,24 +68,71 @@ def make_files(
     Raises:
         MetsegError: the narrowest class that fits.
     """
-    on_progress(Stage.READ, 0, 0)
     card = card_of(means.models, record.model)
-    source, handover, previous, results = (folder / name for name in ("input", "handover", "previous", "results"))
-    for made in (source, handover, previous, results):
+    previous, results = folder / "previous", folder / "results"
+    for made in (previous, results):
         made.mkdir()
-    earlier = fetch_earlier(means.store, record, previous, check=check)
-    _download(means.store, record, source, check)
-    asked = Asked(record.request.spacing_mm, record.request.series_uid)
-    scan = read_in_child(source, handover, asked, check=check)
+    work, along = _Work(means, card, check, on_progress), list[tuple[Path, str]]()
+    if record.previous_inputs:
+        came_along, along = _measure_along(work, as_own_job(record), folder / "along", results)
+        earlier = [came_along]
+    else:
+        earlier = fetch_earlier(means.store, record, previous, check=check)
+    scan, handover = work.read(record, folder)
     with object_writer(scan, handover, results) as writer:
-        predict = predictor(means.serving, record.model, check)
-        found = segment(scan, card, predict, threshold=record.request.threshold, on_progress=on_progress)
+        found, report = work.find(record, scan)
         if on_found is not None:
             on_found(scan, found)
-        report = build_report(record, card, scan, found, device=means.device)
         report = followed(report, scan, found, earlier, previous, check=check)
         finding = Finding(scan, found, report, card.knows_metastases)
-        return write_result(finding, card, writer, results, check=check)
+        return [*write_result(finding, card, writer, results, check=check), *along]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done to each scan of a job; the attributes are those of `make_files`."""
+
+    means: Means
+    card: ModelCard
+    check: Callable[[], None]
+    on_progress: OnProgress
+
+    def read(self, record: JobRecord, folder: Path) -> tuple[Scan, Path]:
+        """The scan of the job's input, and the folder where its images lie."""
+        self.on_progress(Stage.READ, 0, 0)
+        source, handover = folder / "input", folder / "handover"
+        for made in (source, handover):
+            made.mkdir(parents=True)
+        _download(self.means.store, record, source, self.check)
+        asked = Asked(record.request.spacing_mm, record.request.series_uid)
+        return read_in_child(source, handover, asked, check=self.check), handover
+
+    def find(self, record: JobRecord, scan: Scan) -> tuple[Segmentation, Report]:
+        """What is found in a scan, and the report on it alone."""
+        predict, threshold = predictor(self.means.serving, record.model, self.check), record.request.threshold
+        found = segment(scan, self.card, predict, threshold=threshold, on_progress=self.on_progress)
+        return found, build_report(record, self.card, scan, found, device=self.means.device)
+
+
+def _measure_along(
+    work: _Work, record: JobRecord, folder: Path, results: Path
+) -> tuple[Earlier, list[tuple[Path, str]]]:
+    """Measure an earlier scan by the record of its own job; with the files that are kept of it.
+
+    Raises:
+        InputError: it cannot be segmented; marked as being about the earlier scan.
+        NotVolumeError: it is a single picture.
+    """
+    try:
+        scan, _ = work.read(record, folder)
+        if scan.is_picture:
+            raise NotVolumeError("Expected an earlier scan that is a volume, but it is a single picture.")
+        found, report = work.find(record, scan)
+    except InputError as exc:
+        exc.of_previous = True
+        raise
+    earlier = Earlier(report, scan.volume, Measured(report.lesions, found.labels), came_along=True)
+    return earlier, write_along(scan, found, report, results)
 
 
 def card_of(models: ModelLibrary, model: ModelRef) -> ModelCard:

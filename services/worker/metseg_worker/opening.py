@@ -52,7 +52,7 @@ def open_scan(paths: Sequence[Path], folder: Path, asked: Asked, limits: ReadLim
 
         return _told(read_dicom(dicom, asked.series_uid, limits), len(files) - len(dicom))
     if asked.series_uid is not None:
-        raise UnsupportedInputError("expected DICOM files, for series_uid names a series, but there are none")
+        raise UnsupportedInputError("expected DICOM files, for a series was named by its UID, but there are none")
     return _told(read_scan(_only(volumes, images), limits=limits, spacing_mm=asked.spacing_mm), len(files) - 1)
 
 

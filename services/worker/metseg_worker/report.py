@@ -2,11 +2,14 @@
 
 import json
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Final
 
+import numpy as np
+
 from metseg.card import ModelCard
-from metseg.jobs import JobRecord
+from metseg.jobs import InputFile, JobRecord
 from metseg.rano_bm import assess
 from metseg.report import InputDigest, Provenance, Report, SourceInfo
 from metseg.scan import Scan
@@ -52,7 +55,8 @@ def build_report(
         warnings=[*warnings_of(card), *warnings_for(scan, segmentation)],
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
         provenance=Provenance(
-            inputs=[InputDigest(size_bytes=one.size_bytes, sha256=one.sha256) for one in record.inputs],
+            inputs=_digests(record.inputs),
+            previous_inputs=_digests(record.previous_inputs) or None,
             weights_sha256=card.weights_sha256,
             preprocessing=card.preprocessing,
             device=device,
@@ -102,6 +106,16 @@ def warnings_for(scan: Scan, segmentation: Segmentation) -> list[str]:
         warnings.append(
             f"More than {MOST_LESIONS} lesions were marked, so no DICOM objects were made of the result."
         )
-    if any(lesion.touches_border for lesion in segmentation.lesions):
+    if _touches_border(segmentation):
         warnings.append("A lesion reaches the border of the image and may be larger than measured.")
     return warnings
+
+
+def _digests(files: Iterable[InputFile]) -> list[InputDigest]:
+    return [InputDigest(size_bytes=one.size_bytes, sha256=one.sha256) for one in files]
+
+
+def _touches_border(segmentation: Segmentation) -> bool:
+    mask = segmentation.mask.array
+    sides = [axis for axis in range(3) if mask.shape[axis] > 1]
+    return any(bool(np.take(mask, (0, -1), axis=axis).any()) for axis in sides)

@@ -22,6 +22,7 @@ from typing import NoReturn
 from metseg.blobs import open_blob_store
 from metseg.dispatch import GRACE_S, Dispatcher
 from metseg.errors import (
+    InputError,
     JobCancelledError,
     JobGoneError,
     JobNotFoundError,
@@ -32,6 +33,7 @@ from metseg.holders import Holders
 from metseg.jobs import Artefact, AttemptEnd, Failure, Final, JobRecord, JobState
 from metseg.jobstore import JobStore
 from metseg.models import ModelLibrary
+from metseg.series_errors import SeriesUnclearError
 from metseg.serving import ServingClient
 from metseg.tracing import OFF, Side, Span, Tracer, open_tracer
 from metseg_worker.agreement import Agreement
@@ -140,6 +142,7 @@ def _make_claimed(around: Surroundings, record: JobRecord, attempt: int, watch: 
     extra = {"job_id": record.id, "attempt": attempt}
     logger.info("attempt starts", extra=extra)
     agreement = Agreement(around.means, record)
+    watch.expect(2 if record.previous_inputs else 1)
     try:
         final = _attempted(around, record, attempt, watch, agreement)
         published = final is not None and around.store.publish(final, attempt)
@@ -197,7 +200,7 @@ def _attempted(
     except JobCancelledError:
         state = JobState.CANCELLED
     except MetsegError as exc:
-        failure = Failure(code=exc.code, message=str(exc))
+        failure = _failure(exc)
     except Exception:  # the one place where an unknown error becomes a stored failure
         logger.exception("unknown error", extra={"job_id": record.id, "attempt": attempt})
         failure = INTERNAL_ERROR
@@ -213,3 +216,11 @@ def _attempted(
         artefacts=artefacts,
         failure=failure,
     )
+
+
+def _failure(error: MetsegError) -> Failure:
+    """An error as it is stored; of a scan that came along it says so."""
+    series = list(error.series) if isinstance(error, SeriesUnclearError) else []
+    if isinstance(error, InputError) and error.of_previous:
+        return Failure(code=error.code, message=f"The earlier scan: {error}", series=series, of_previous=True)
+    return Failure(code=error.code, message=str(error), series=series)

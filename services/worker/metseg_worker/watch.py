@@ -34,6 +34,7 @@ class Watch:
         self._job_id, self._attempt, self._limit_s = job_id, attempt, limit_s
         self._start = time.monotonic()
         self._stage, self._stage_start = Stage.READ, self._start
+        self._scan, self._scans = 1, 1
         self._seconds: dict[str, float] = {}
         self._last_look = self._last_write = float("-inf")
         self._on_stuck = on_stuck
@@ -78,12 +79,17 @@ class Watch:
         if self._cancelled():
             raise JobCancelledError("The job was cancelled.")
 
+    def expect(self, scans: int) -> None:
+        """Tell how many scans the job has; the work on each begins with its reading."""
+        self._scans = scans
+
     def on_progress(self, stage: Stage, done: int, total: int) -> None:
         """Note a stage and its slices, show them, and `check`."""
         now = time.monotonic()
         is_new = stage is not self._stage
         if is_new:
-            self._seconds[self._stage.value] = now - self._stage_start
+            self._scan += stage is Stage.READ
+            self._seconds = self._spent(now)
             self._stage, self._stage_start = stage, now
         if is_new or done == total or now - self._last_write >= WRITE_EVERY_S:
             self._last_write = now
@@ -93,8 +99,13 @@ class Watch:
     def timings_s(self) -> dict[str, float]:
         """Seconds spent in each stage so far, and in all."""
         now = time.monotonic()
-        seconds = {**self._seconds, self._stage.value: now - self._stage_start, "total": now - self._start}
+        seconds = self._spent(now) | {"total": now - self._start}
         return {name: round(value, 3) for name, value in seconds.items()}
+
+    def _spent(self, now: float) -> dict[str, float]:
+        """Seconds of each stage, over all scans."""
+        stage = self._stage.value
+        return self._seconds | {stage: self._seconds.get(stage, 0.0) + now - self._stage_start}
 
     def _cancelled(self) -> bool:
         try:
@@ -109,7 +120,9 @@ class Watch:
             fraction += (STARTS_AT[Stage.FINISH] - begin) * done / total
         progress = Progress(
             stage=stage,
-            fraction=min(fraction, 1.0),
+            scan=self._scan,
+            scans=self._scans,
+            fraction=min((self._scan - 1 + fraction) / self._scans, 1.0),
             slices_done=done,
             slices_total=total,
             attempt=self._attempt,
