@@ -20,7 +20,8 @@ NO_MILLIMETRES = (
 NO_SIDES = "Shown as it came; a picture does not say which side is left."
 TABLE_NOTE = (
     "Tick a row to jump to it. Size: longest diameter × its perpendicular. p: mean probability. "
-    "RANO-BM sum: longest diameters of the targets, whose number stands behind it."
+    "RANO-BM sum: longest diameters of the targets, whose number stands behind it. "
+    "Confidence: share of true lesions among those like it in the model's validation cases."
 )
 CENTRE_NOTE = "Centre in mm from the scanner's origin to Right/Left, Anterior/Posterior, Superior/Inferior."
 SIDES = {
@@ -84,6 +85,8 @@ def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
     columns["Centre"] = [centre_text(lesion) for lesion in lesions]
     columns["p"] = [_rounded(lesion.mean_probability, 2) for lesion in lesions]
     columns["Highest p"] = [_rounded(lesion.max_probability, 2) for lesion in lesions]
+    if any(lesion.confidence is not None for lesion in lesions):
+        columns["Confidence"] = [_rounded(lesion.confidence, 2) for lesion in lesions]
     return columns
 
 

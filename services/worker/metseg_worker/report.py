@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Final
 
-import numpy as np
-
 from metseg.card import ModelCard
 from metseg.jobs import InputFile, JobRecord
 from metseg.rano_bm import assess
@@ -106,16 +104,10 @@ def warnings_for(scan: Scan, segmentation: Segmentation) -> list[str]:
         warnings.append(
             f"More than {MOST_LESIONS} lesions were marked, so no DICOM objects were made of the result."
         )
-    if _touches_border(segmentation):
+    if any(lesion.touches_border for lesion in segmentation.lesions):
         warnings.append("A lesion reaches the border of the image and may be larger than measured.")
     return warnings
 
 
 def _digests(files: Iterable[InputFile]) -> list[InputDigest]:
     return [InputDigest(size_bytes=one.size_bytes, sha256=one.sha256) for one in files]
-
-
-def _touches_border(segmentation: Segmentation) -> bool:
-    mask = segmentation.mask.array
-    sides = [axis for axis in range(3) if mask.shape[axis] > 1]
-    return any(bool(np.take(mask, (0, -1), axis=axis).any()) for axis in sides)

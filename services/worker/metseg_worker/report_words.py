@@ -2,10 +2,15 @@
 
 from typing import Final
 
-from metseg.card import ModelCard
+from metseg.card import LesionConfidence, ModelCard
 from metseg.report import Lesion, Report
 
 FIGURES: Final = ("No.", "Size", "Diameters", "Slices", "Centre", "Mean p", "RANO-BM")
+CONFIDENCE: Final = "Confid."
+CONFIDENCE_TOLD: Final = (
+    "Confid.: share of true lesions among those like it that the model marked in its validation cases; "
+    "- where it is not known."
+)
 MOST_SCORES: Final = 12
 
 
@@ -23,8 +28,13 @@ def summary_lines(report: Report) -> list[str]:
     ]
 
 
+def figure_names() -> tuple[str, ...]:
+    """The heading of the table of lesions."""
+    return (*FIGURES, CONFIDENCE)
+
+
 def figures_of(report: Report, lesion: Lesion) -> tuple[str, ...]:
-    """The cells of a lesion, in the order of `FIGURES`."""
+    """The cells of a lesion, in the order of `figure_names`."""
     return (
         str(lesion.label),
         _size(lesion),
@@ -33,6 +43,7 @@ def figures_of(report: Report, lesion: Lesion) -> tuple[str, ...]:
         _centre(lesion),
         f"{lesion.mean_probability:.2f}",
         _verdict(report, lesion),
+        _told(lesion.confidence),
     )
 
 
@@ -66,7 +77,7 @@ def score_lines(card: ModelCard) -> list[str]:
     for score in card.scores[:MOST_SCORES]:
         interval = "" if score.low is None or score.high is None else f" ({score.low:.2f} to {score.high:.2f})"
         lines.append(f"{score.metric}: {score.value:.2f}{interval}, {score.cases} cases of {score.dataset}")
-    return lines or ["None is stated."]
+    return [*(lines or ["None is stated."]), *(_confidence_line(one) for one in card.confidence)]
 
 
 def source_lines(report: Report) -> list[str]:
@@ -89,6 +100,19 @@ def source_lines(report: Report) -> list[str]:
         lines.append(f"Preprocessing {report.provenance.preprocessing.model_dump_json(exclude_none=True)}")
         lines.append(f"Network ran on: {report.provenance.device}; measured on {report.provenance.processor}")
     return [*lines, "Software: " + ", ".join(f"{name} {version}" for name, version in report.software.items())]
+
+
+def _confidence_line(one: LesionConfidence) -> str:
+    interval = "" if one.brier_low is None else f" ({one.brier_low:.2f} to {one.brier_high:.2f})"
+    return (
+        f"Confidence of lesions at threshold {one.threshold:g}: Brier score {one.brier:.2f}{interval}, of the "
+        f"mere share of true ones {one.brier_of_share:.2f}; {one.lesions} lesions of {one.patients} patients who "
+        "were left out one by one"
+    )
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _rano_sentence(report: Report) -> str:
