@@ -102,7 +102,7 @@ def _add_segment(segment: argparse.ArgumentParser) -> None:
         help="a NIfTI, a slice as PNG, JPEG or TIFF, a zip of DICOM, or the files or folders of a DICOM series",
     )
     segment.add_argument("--out", type=Path, required=True, help="folder for the results")
-    segment.add_argument("--model", help="see `metseg models`")
+    segment.add_argument("--model", help="see `metseg models`; `ensemble` is the mean of all")
     segment.add_argument("--threshold", type=float, help="probability from which a voxel is lesion")
     segment.add_argument("--spacing-mm", type=_spacing, help="pixel size of a picture: 0.9 or 0.9,1.1")
     segment.add_argument("--series-uid", help="which series, where DICOM files hold several")
@@ -159,7 +159,9 @@ def _models(client: MetsegClient, _given: argparse.Namespace) -> Exit:
     for model in client.models():
         state = "ready" if model.served else "not loaded"
         default = ", default" if model.default else ""
-        sys.stdout.write(f"{model.card.name} version {model.card.version}: {state}{default}\n")
+        members = ", ".join(f"{one.name} {one.version}" for one in model.members)
+        told = f", mean of {members}" if members else default
+        sys.stdout.write(f"{model.card.name} version {model.card.version}: {state}{told}\n")
     return Exit.DONE
 
 

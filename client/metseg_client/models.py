@@ -1,15 +1,23 @@
 """Answers of the API that are no job: pages, manifests and the list of models."""
 
 from metseg.card import ModelCard
-from metseg.jobs import Artefact, Job, Schema
+from metseg.jobs import Artefact, Job, ModelVersion, Schema
 
 
 class ServedModel(Schema):
-    """A model card, whether a job for it would be accepted now, and whether jobs take it unless they say."""
+    """A model that a job can ask for.
+
+    Attributes:
+        card: What it is.
+        served: Whether a job for it would be accepted now.
+        default: Whether jobs take it unless they say otherwise.
+        members: Of the model `ensemble`, those whose probabilities it averages; else none.
+    """
 
     card: ModelCard
     served: bool
     default: bool = False
+    members: list[ModelVersion] = []
 
 
 class ModelList(Schema):

@@ -16,6 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device, not for diagnosis."
 DEFAULT_MODEL = "attention_unet"
+ENSEMBLE = "ensemble"
+"""The model that is all others together (`metseg.ensemble`); no folder of models may have this name."""
 MOST_LOST_ATTEMPTS = 3
 """A job of which so many attempts lost their worker has failed."""
 KEPT_S = 24 * 3600
@@ -94,12 +96,18 @@ class Priority(StrEnum):
     ROUTINE = "routine"
 
 
-class ModelRef(Schema):
-    """The very model a job uses; retries reuse it."""
+class ModelVersion(Schema):
+    """One version of one model."""
 
     name: str
     version: int = Field(ge=1)
     digest: str
+
+
+class ModelRef(ModelVersion):
+    """The very model a job uses; retries reuse it. `members` are the models of the ensemble, else none."""
+
+    members: tuple[ModelVersion, ...] = ()
 
 
 class JobRequest(Schema):

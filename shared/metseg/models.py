@@ -5,6 +5,7 @@ from pathlib import Path
 
 from metseg.card import CARD_PATH, NAME_PATTERN, ModelCard
 from metseg.errors import UnknownModelError
+from metseg.jobs import ENSEMBLE
 
 
 class ModelLibrary:
@@ -22,8 +23,8 @@ class ModelLibrary:
         return [name for name in folders if re.match(NAME_PATTERN, name) and self.versions(name)]
 
     def versions(self, name: str) -> list[int]:
-        """Versions of a model that have a card, newest first; empty for an unknown name."""
-        if not re.match(NAME_PATTERN, name) or not (self._root / name).is_dir():
+        """Versions of a model that have a card, newest first; empty for an unknown name, and for the ensemble."""
+        if name == ENSEMBLE or not re.match(NAME_PATTERN, name) or not (self._root / name).is_dir():
             return []
         found = [path.name for path in (self._root / name).iterdir() if (path / CARD_PATH).is_file()]
         return sorted((int(version) for version in found if re.fullmatch(r"[1-9]\d*", version)), reverse=True)

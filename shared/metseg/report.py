@@ -33,6 +33,8 @@ class Lesion(Schema):
         centroid_ras_mm: Mean position of its voxels.
         centroid_px: The same for a picture: column and row.
         mean_probability, max_probability: Mean and highest over its voxels, 0…1.
+        member_probabilities: The mean of each member of the ensemble, in the order of `ModelRef.members`.
+        disagreement: How far the lowest and the highest of these lie apart; None without an ensemble.
         touches_border: Whether it reaches the border of the image, which may cut it off.
         confidence: Probability that it is a true lesion, by the model card (`metseg.confidence`); None where the
             card has none for this threshold, for a picture, and where the border may cut the lesion off.
@@ -60,6 +62,8 @@ class Lesion(Schema):
     perpendicular_diameter_ends_px: tuple[Pixel, Pixel] | None = None
     mean_probability: float = Field(ge=0, le=1)
     max_probability: float | None = Field(default=None, ge=0, le=1)
+    member_probabilities: list[float] | None = None
+    disagreement: float | None = Field(default=None, ge=0, le=1)
     touches_border: bool | None = None
     confidence: float | None = Field(default=None, ge=0, le=1)
     slice_axis: int = Field(ge=0, le=2)
@@ -151,14 +155,22 @@ class InputDigest(Schema):
     sha256: str
 
 
+class MemberProvenance(Schema):
+    """Weights and preprocessing of a member of the ensemble, in the order of `ModelRef.members`."""
+
+    weights_sha256: str
+    preprocessing: Preprocessing
+
+
 class Provenance(Schema):
     """What a result was made from and with, beside the model and the versions that the report names.
 
     Attributes:
         inputs: The files that came, in their order.
         previous_inputs: Those of the earlier scan that came along; None where none did.
-        weights_sha256: Of the network's weights.
-        preprocessing: What the model card asked for.
+        weights_sha256: Of the network's weights; of the ensemble, over the digests of its members'.
+        preprocessing: What the model card asked for; of the ensemble, that of its first member.
+        members: What each member of the ensemble was made from and with; None without an ensemble.
         device: What the network ran on, as whoever runs the server states it.
         processor: What the measuring ran on.
     """
@@ -169,6 +181,7 @@ class Provenance(Schema):
     preprocessing: Preprocessing
     device: str
     processor: str
+    members: list[MemberProvenance] | None = None
 
 
 class Report(Schema):

@@ -43,6 +43,7 @@ def test_without_tf_serving_it_is_alive_and_not_ready_and_shows_the_cards(
         "attention_unet": (False, "unknown"),
         "unet_plus_plus": (False, "unknown"),
         "inception_v3_segmenter": (False, "unknown"),
+        "ensemble": (False, "unknown"),
     }
 
 

@@ -1,13 +1,12 @@
 """The document says what the report says, on a first page and in an appendix."""
 
-import re
-import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from follow_ups import EARLIER_JOB, follow_up
+from pdf_words import words_of
 from phantoms import card
 from PIL import Image
 
@@ -59,13 +58,6 @@ def pages(tmp_path: Path):
         return words_of((tmp_path / "report.pdf").read_bytes())
 
     return write
-
-
-def words_of(document: bytes) -> list[str]:
-    streams = re.findall(rb"stream\n(.*?)\nendstream", document, re.DOTALL)
-    unpacked = [zlib.decompress(one) for one in streams if one.startswith(b"x")]
-    texts = [re.findall(rb"\((.*?)(?<!\\)\) Tj", one, re.DOTALL) for one in unpacked]
-    return [b" ".join(one).decode("latin-1").replace("\\", "") for one in texts if one]
 
 
 def test_the_first_page_says_what_was_found_and_what_it_is_not_for(pages):

@@ -39,7 +39,7 @@ UPLOAD_FORM = {
                         "model": {
                             "type": "string",
                             "default": DEFAULT_MODEL,
-                            "description": "See `GET /v1/models`.",
+                            "description": "See `GET /v1/models`; `ensemble` is all of them together.",
                         },
                         "threshold": {
                             "type": "number",

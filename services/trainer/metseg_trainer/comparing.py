@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from metseg.ensemble import ensemble_card
+from metseg.jobs import ENSEMBLE
 from metseg.segment import Batches, Predict
 from metseg_trainer.datasets import Case
 from metseg_trainer.evaluation import CaseResult, OperatingPoint, SeenCase, judge
@@ -14,7 +16,6 @@ from metseg_trainer.measuring import Subject
 from metseg_trainer.metrics.bootstrap import Estimate, mean_with_interval
 from metseg_trainer.predictions import PredictionCache
 
-ENSEMBLE = "ensemble"
 FLIPS = " + flips"
 
 
@@ -25,7 +26,7 @@ class Entrant:
     Attributes:
         name: In tables.
         subject: The model.
-        servable: Whether it can be hosted as it is; flips and the ensemble cannot and are only reported.
+        servable: Whether it can be the default; flips and the ensemble cannot and are only reported.
     """
 
     name: str
@@ -113,7 +114,7 @@ def compare(entrants: Sequence[Entrant], sets: Mapping[str, Sequence[Case]]) -> 
     ensembled = [entrant for entrant in entrants if entrant.servable]
     points = {entrant.name: entrant.subject.points.point for entrant in entrants}
     if len(ensembled) > 1:
-        points[ENSEMBLE] = _mean_point([points[entrant.name] for entrant in ensembled])
+        points[ENSEMBLE] = _mean_point([entrant.subject for entrant in ensembled])
     results: dict[str, dict[str, list[CaseResult]]] = {name: {} for name in points}
     for set_name, cases in sets.items():
         for case in tqdm(cases, desc=set_name, unit="case"):
@@ -172,12 +173,9 @@ def _see_all(entrants: Sequence[Entrant], ensembled: Sequence[Entrant], case: Ca
     return seen
 
 
-def _mean_point(points: Sequence[OperatingPoint]) -> OperatingPoint:
-    return OperatingPoint(
-        round(float(np.mean([point.threshold for point in points])), 3),
-        float(np.mean([point.min_lesion_mm3 for point in points])),
-        round(float(np.mean([point.min_lesion_px for point in points]))),
-    )
+def _mean_point(subjects: Sequence[Subject]) -> OperatingPoint:
+    """The point at which the ensemble is served."""
+    return replace(subjects[0], card=ensemble_card([subject.card for subject in subjects])).points.point
 
 
 def _with_flips(predict: Predict) -> Predict:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from metseg.card import ModelCard
 from metseg_client import ServedModel
-from metseg_ui.wording import model_text, plain, score_text
+from metseg_ui.wording import members_text, model_text, plain, score_text
 
 
 def show_model(served: ServedModel) -> None:
@@ -14,6 +14,8 @@ def show_model(served: ServedModel) -> None:
         st.subheader(model_text(card))
         if not served.served:
             st.warning("This model is not loaded at the moment.", icon=":material/info:")
+        if served.members:
+            st.markdown(f"Mean of {plain(members_text(served.members))}")
         st.markdown(plain(card.intended_use))
         _show_training(card)
         if card.limits:

@@ -12,7 +12,7 @@ from metseg_ui.follow_up_view import show_follow_up
 from metseg_ui.rano_view import show_rano
 from metseg_ui.study import Study, fetch_study
 from metseg_ui.viewer import show_viewer
-from metseg_ui.wording import ARTEFACTS, plain, totals
+from metseg_ui.wording import ARTEFACTS, members_text, plain, totals
 
 STUDIES_KEPT = 2
 
@@ -77,8 +77,9 @@ def _size_text(size_bytes: int) -> str:
 def _show_origin(report: Report, job: Job) -> None:
     with st.expander("How this result was made", icon=":material/info:"):
         model = report.model
+        members = f"\n- Mean of {plain(members_text(model.members))}" if model.members else ""
         st.markdown(
-            f"- Model: {plain(model.name)}, version {model.version} (`{model.digest[:12]}`)\n"
+            f"- Model: {plain(model.name)}, version {model.version} (`{model.digest[:12]}`){members}\n"
             f"- Training data: {plain(', '.join(report.trained_on) or 'not stated')}\n"
             f"- {plain(report.disease_notice or 'Trained on: the disease is not stated.')}\n"
             f"- Scan: {' × '.join(map(str, report.source.shape))} voxels, "

@@ -106,6 +106,9 @@ def _show_table(report: Report, study: Study) -> None:
             "Highest p": st.column_config.NumberColumn(
                 format="%.2f", help="Highest probability inside the lesion"
             ),
+            "Disagreement": st.column_config.NumberColumn(
+                format="%.2f", help="How far the mean probabilities of the models lie apart"
+            ),
             "Confidence": st.column_config.NumberColumn(
                 format="%.2f", help="Share of true lesions among those like it in the model's validation cases"
             ),

@@ -1,11 +1,12 @@
 """How jobs, lesions and models are put into words and table cells."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from metseg.card import MeasuredPoint, ModelCard, Score
 from metseg.errors import MetsegError
-from metseg.jobs import Job, Progress, Stage
+from metseg.jobs import ENSEMBLE, Job, ModelVersion, Progress, Stage
 from metseg.report import Lesion, RanoBm, Report
 from metseg.scan import ScanKind
 from metseg_client import ClientError
@@ -41,6 +42,7 @@ NETWORKS = {
     "attention_unet": "Attention U-Net",
     "unet_plus_plus": "U-Net++",
     "inception_v3_segmenter": "InceptionV3 segmenter",
+    ENSEMBLE: "Ensemble of all models",
 }
 
 ARTEFACTS = {
@@ -87,6 +89,8 @@ def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
     columns["Highest p"] = [_rounded(lesion.max_probability, 2) for lesion in lesions]
     if any(lesion.confidence is not None for lesion in lesions):
         columns["Confidence"] = [_rounded(lesion.confidence, 2) for lesion in lesions]
+    if report.model.members:
+        columns["Disagreement"] = [_rounded(lesion.disagreement, 2) for lesion in lesions]
     return columns
 
 
@@ -178,6 +182,13 @@ def point_text(point: MeasuredPoint) -> str:
 def model_text(card: ModelCard) -> str:
     """A model's name for a list."""
     return f"{NETWORKS.get(card.name, card.name.replace('_', ' '))} · version {card.version}"
+
+
+def members_text(members: Sequence[ModelVersion]) -> str:
+    """The members of an ensemble, e.g. `U-Net++ (version 1, 9f86d081884c)`, parted by commas."""
+    return ", ".join(
+        f"{NETWORKS.get(one.name, one.name)} (version {one.version}, {one.digest[:12]})" for one in members
+    )
 
 
 def problem_text(error: ClientError | MetsegError) -> str:

@@ -24,7 +24,7 @@ COLUMNS: Final = (
     *("longest_diameter_mm", "perpendicular_diameter_mm"),
     *("longest_diameter_px", "perpendicular_diameter_px"),
     *("centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm", "centroid_column_px", "centroid_row_px"),
-    *("mean_probability", "max_probability", "confidence"),
+    *("mean_probability", "max_probability", "confidence", "disagreement"),
     *("slice_axis", "slice_index", "slices_spanned"),
     *("rano_bm_measurable", "rano_bm_target", "rano_bm_decided_by"),
     "made_by",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metseg.errors import ServingUnavailableError, UnknownModelError
-from metseg.jobs import ModelRef
+from metseg.jobs import ModelVersion
 from metseg.segment import Predict
 from metseg.serving import ServingClient
 
@@ -25,7 +25,7 @@ Slices = NDArray[np.uint8]
 
 
 def predictor(
-    serving: ServingClient, model: ModelRef, check: Callable[[], None], *, patience_s: float = PATIENCE_S
+    serving: ServingClient, model: ModelVersion, check: Callable[[], None], *, patience_s: float = PATIENCE_S
 ) -> Predict:
     """A `Predict` that asks one version of a model, several batches in flight.
 

@@ -88,6 +88,9 @@ class Marks:
             "model_sha256": self.report.model.digest,
             "threshold": f"{self.report.threshold:g}",
         }
+        members = [f"{one.name} {one.version} {one.digest}" for one in self.report.model.members]
+        if members:
+            told["members"] = ", ".join(members)
         made = self.report.provenance
         if made is not None:
             digests = [one.sha256 for one in made.inputs]

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from metseg.card import ModelCard
 from metseg.digests import download_same
+from metseg.ensemble import ensemble_card
 from metseg.errors import CardError, InputError
 from metseg.follow_up_errors import NotVolumeError
-from metseg.jobs import JobRecord, ModelRef, Stage
+from metseg.jobs import JobRecord, ModelRef, ModelVersion, Stage
 from metseg.jobstore import JobStore
 from metseg.matching import Measured
 from metseg.models import ModelLibrary
 from metseg.report import Report
 from metseg.scan import Scan
-from metseg.segment import OnProgress, Segmentation, segment
+from metseg.segment import Network, OnProgress, Segmentation, segment_by_mean
 from metseg.serving import ServingClient
 from metseg_worker.asking import predictor
 from metseg_worker.came_along import as_own_job, write_along
@@ -68,11 +69,12 @@ def make_files(
     Raises:
         MetsegError: the narrowest class that fits.
     """
-    card = card_of(means.models, record.model)
+    members = [card_of(means.models, member) for member in record.model.members]
+    card = ensemble_card(members) if members else card_of(means.models, record.model)
     previous, results = folder / "previous", folder / "results"
     for made in (previous, results):
         made.mkdir()
-    work, along = _Work(means, card, check, on_progress), list[tuple[Path, str]]()
+    work, along = _Work(means, card, members, check, on_progress), list[tuple[Path, str]]()
     if record.previous_inputs:
         came_along, along = _measure_along(work, as_own_job(record), folder / "along", results)
         earlier = [came_along]
@@ -90,10 +92,16 @@ def make_files(
 
 @dataclass(frozen=True)
 class _Work:
-    """What is done to each scan of a job; the attributes are those of `make_files`."""
+    """What is done to each scan of a job; other attributes are those of `make_files`.
+
+    Attributes:
+        card: Of the job's model.
+        members: Of the members, where that is the ensemble; else none.
+    """
 
     means: Means
     card: ModelCard
+    members: list[ModelCard]
     check: Callable[[], None]
     on_progress: OnProgress
 
@@ -109,9 +117,14 @@ class _Work:
 
     def find(self, record: JobRecord, scan: Scan) -> tuple[Segmentation, Report]:
         """What is found in a scan, and the report on it alone."""
-        predict, threshold = predictor(self.means.serving, record.model, self.check), record.request.threshold
-        found = segment(scan, self.card, predict, threshold=threshold, on_progress=self.on_progress)
-        return found, build_report(record, self.card, scan, found, device=self.means.device)
+        asked, threshold = self._networks(record.model), record.request.threshold
+        found = segment_by_mean(scan, self.card, asked, threshold=threshold, on_progress=self.on_progress)
+        return found, build_report(record, self.card, scan, found, device=self.means.device, members=self.members)
+
+    def _networks(self, model: ModelRef) -> list[Network]:
+        """One network, or those of all members of the ensemble."""
+        asked = zip(model.members or [model], self.members or [self.card], strict=True)
+        return [Network(card, predictor(self.means.serving, one, self.check)) for one, card in asked]
 
 
 def _measure_along(
@@ -135,7 +148,7 @@ def _measure_along(
     return earlier, write_along(scan, found, report, results)
 
 
-def card_of(models: ModelLibrary, model: ModelRef) -> ModelCard:
+def card_of(models: ModelLibrary, model: ModelVersion) -> ModelCard:
     """The card of the very version that a job was accepted for.
 
     Raises:

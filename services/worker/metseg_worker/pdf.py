@@ -22,6 +22,7 @@ from metseg.report import Lesion, Report
 from metseg_worker.report import note_of
 from metseg_worker.report_words import (
     CONFIDENCE_TOLD,
+    SPREAD_TOLD,
     figure_names,
     figures_of,
     rano_lines,
@@ -93,11 +94,11 @@ class _Pages(FPDF):
     def figures(self, report: Report, lesions: Sequence[Lesion]) -> None:
         """The table of lesions."""
         self._table(
-            [figure_names(), *(figures_of(report, lesion) for lesion in lesions)],
+            [figure_names(report), *(figures_of(report, lesion) for lesion in lesions)],
             widths=(8, 20, 26, 14, 36, 15, 46, 15),
             align=("RIGHT", "RIGHT", "RIGHT", "RIGHT", "LEFT", "RIGHT", "LEFT", "RIGHT"),
         )
-        self.lines([CONFIDENCE_TOLD], 8, FAINT)
+        self.lines([SPREAD_TOLD if report.model.members else CONFIDENCE_TOLD], 8, FAINT)
 
     def changes(self, changes: Sequence[LesionChange]) -> None:
         """The table of what became of lesions."""

@@ -2,14 +2,14 @@
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 from metseg.card import ModelCard
 from metseg.jobs import InputFile, JobRecord
 from metseg.rano_bm import assess
-from metseg.report import InputDigest, Provenance, Report, SourceInfo
+from metseg.report import InputDigest, MemberProvenance, Provenance, Report, SourceInfo
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 from metseg_worker.dicom_objects import MOST_LESIONS
@@ -20,7 +20,13 @@ THICK_SLICE_MM: Final = 3.0
 
 
 def build_report(
-    record: JobRecord, card: ModelCard, scan: Scan, segmentation: Segmentation, *, device: str
+    record: JobRecord,
+    card: ModelCard,
+    scan: Scan,
+    segmentation: Segmentation,
+    *,
+    device: str,
+    members: Sequence[ModelCard] = (),
 ) -> Report:
     """All that the job has to say.
 
@@ -30,6 +36,7 @@ def build_report(
         scan: As it was read.
         segmentation: What was found.
         device: What the network ran on.
+        members: Cards of the members, where the model is the ensemble.
     """
     volume = scan.volume
     volumes = [lesion.volume_mm3 for lesion in segmentation.lesions if lesion.volume_mm3 is not None]
@@ -59,15 +66,20 @@ def build_report(
             preprocessing=card.preprocessing,
             device=device,
             processor=platform.machine(),
+            members=[_member(one) for one in members] or None,
         ),
     )
+
+
+def _member(card: ModelCard) -> MemberProvenance:
+    return MemberProvenance(weights_sha256=card.weights_sha256, preprocessing=card.preprocessing)
 
 
 def note_of(report: Report) -> str:
     """What a single artefact says of its origin: one line of JSON, in ASCII."""
     note: dict[str, Any] = {
         "job": report.job_id,
-        "model": report.model.model_dump(),
+        "model": report.model.model_dump(exclude_defaults=True),
         "threshold": report.threshold,
         "software": {name: report.software[name] for name in ("metseg", "metseg-worker")},
         "research_use": report.research_use,

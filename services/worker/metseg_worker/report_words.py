@@ -1,9 +1,11 @@
 """Puts the figures of a report into the words and cells of `report.pdf`."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from metseg.card import LesionConfidence, ModelCard
-from metseg.report import Lesion, Report
+from metseg.jobs import ModelVersion
+from metseg.report import Lesion, MemberProvenance, Report
 
 FIGURES: Final = ("No.", "Size", "Diameters", "Slices", "Centre", "Mean p", "RANO-BM")
 CONFIDENCE: Final = "Confid."
@@ -11,6 +13,8 @@ CONFIDENCE_TOLD: Final = (
     "Confid.: share of true lesions among those like it that the model marked in its validation cases; "
     "- where it is not known."
 )
+SPREAD: Final = "Spread"
+SPREAD_TOLD: Final = "Spread: how far the mean probabilities that the networks give a lesion lie apart."
 MOST_SCORES: Final = 12
 
 
@@ -23,14 +27,15 @@ def summary_lines(report: Report) -> list[str]:
     return [
         f"{found}.",
         _rano_sentence(report),
-        f"Model {report.model.name}, version {report.model.version}, threshold {report.threshold:g}. "
+        f"Model {report.model.name}, version {report.model.version}{_members(report)}, threshold "
+        f"{report.threshold:g}. "
         f"Scan accepted {report.created_at:%Y-%m-%d %H:%M} UTC.",
     ]
 
 
-def figure_names() -> tuple[str, ...]:
-    """The heading of the table of lesions."""
-    return (*FIGURES, CONFIDENCE)
+def figure_names(report: Report) -> tuple[str, ...]:
+    """The heading of the table of lesions: of an ensemble the spread, of others the confidence."""
+    return (*FIGURES, SPREAD if report.model.members else CONFIDENCE)
 
 
 def figures_of(report: Report, lesion: Lesion) -> tuple[str, ...]:
@@ -43,7 +48,7 @@ def figures_of(report: Report, lesion: Lesion) -> tuple[str, ...]:
         _centre(lesion),
         f"{lesion.mean_probability:.2f}",
         _verdict(report, lesion),
-        _told(lesion.confidence),
+        _told(lesion.disagreement if report.model.members else lesion.confidence),
     )
 
 
@@ -98,8 +103,23 @@ def source_lines(report: Report) -> list[str]:
         lines += [f"Input of the earlier scan {one.sha256} ({one.size_bytes} bytes)" for one in earlier]
         lines.append(f"Weights {report.provenance.weights_sha256}")
         lines.append(f"Preprocessing {report.provenance.preprocessing.model_dump_json(exclude_none=True)}")
+        lines += _member_lines(report.model.members, report.provenance.members or [])
         lines.append(f"Network ran on: {report.provenance.device}; measured on {report.provenance.processor}")
     return [*lines, "Software: " + ", ".join(f"{name} {version}" for name, version in report.software.items())]
+
+
+def _members(report: Report) -> str:
+    """The members of the ensemble, in brackets; nothing for any other model."""
+    named = ", ".join(f"{one.name} {one.version}" for one in report.model.members)
+    return f" (mean of {named})" if named else ""
+
+
+def _member_lines(members: Sequence[ModelVersion], made: Sequence[MemberProvenance]) -> list[str]:
+    return [
+        f"Member {one.name}, version {one.version}: digest {one.digest}, weights {its.weights_sha256}, "
+        f"preprocessing {its.preprocessing.model_dump_json(exclude_none=True)}"
+        for one, its in zip(members, made, strict=True)
+    ]
 
 
 def _confidence_line(one: LesionConfidence) -> str:

@@ -5,8 +5,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from metseg.ensemble import FEWEST_MEMBERS, ensemble_ref
 from metseg.errors import ServingUnavailableError, UnknownModelError
-from metseg.jobs import ModelRef
+from metseg.jobs import ENSEMBLE, ModelRef, ModelVersion
 from metseg.models import ModelLibrary
 from metseg.serving import ServingClient
 from metseg_api.rollout.errors import RolloutError
@@ -42,13 +43,17 @@ class ModelChoice:
     def choose(self, name: str, job_id: str | None = None) -> Chosen:
         """The version for a job; without a job the one that most jobs get.
 
-        The same job always falls to the same side of the share. A canary that cannot answer gets no job.
+        The same job always falls to the same side of the share. A canary that cannot answer gets no job. The
+        ensemble is made of what most jobs get of each model.
 
         Raises:
-            UnknownModelError: There is no card of that name.
-            ServingUnavailableError: TF Serving is down or has not loaded the version.
+            UnknownModelError: There is no card of that name, or too few models for an ensemble.
+            ServingUnavailableError: TF Serving is down or has not loaded the version, or a member's.
+            CardError: A card is damaged.
         """
         library = ModelLibrary(self.folder)
+        if name == ENSEMBLE:
+            return Chosen(ensemble_ref([self._member(one) for one in _members(library)]))
         if name not in library.names():
             raise UnknownModelError("There is no model of that name; GET /v1/models lists them.")
         usable = self._usable(library, name)
@@ -75,12 +80,27 @@ class ModelChoice:
         except RolloutError as exc:
             raise ServingUnavailableError("The file with the labels of the models is damaged.") from exc
 
+    def _member(self, name: str) -> ModelVersion:
+        try:
+            chosen = self.choose(name).model
+        except ServingUnavailableError:
+            logger.warning("a member of the ensemble cannot answer", extra={"model": name})
+            raise
+        return ModelVersion(name=chosen.name, version=chosen.version, digest=chosen.digest)
+
     def _usable(self, library: ModelLibrary, name: str) -> set[int]:
         try:
             available = self.serving.available_versions(name)
         except UnknownModelError as exc:
             raise ServingUnavailableError("TF Serving does not serve this model.") from exc
         return set(available) & set(library.versions(name))
+
+
+def _members(library: ModelLibrary) -> list[str]:
+    names = library.names()
+    if len(names) < FEWEST_MEMBERS:
+        raise UnknownModelError(f"The ensemble needs {FEWEST_MEMBERS} models at least, and there are fewer.")
+    return names
 
 
 def _ref(library: ModelLibrary, name: str, version: int) -> ModelRef:

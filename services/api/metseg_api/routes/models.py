@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from metseg.card import ModelCard
+from metseg.ensemble import FEWEST_MEMBERS, RULE_VERSION, ensemble_card, version_of
 from metseg.errors import CardError, ServingError, ServingUnavailableError, UnknownModelError
-from metseg.jobs import DEFAULT_MODEL
+from metseg.jobs import DEFAULT_MODEL, ENSEMBLE, ModelVersion
 from metseg_api.backends import Backends, BackendsOf
 from metseg_api.callers import CallerOf
 from metseg_api.examples import MODELS
@@ -40,6 +41,9 @@ class ModelEntry(BaseModel):
         description="What a new job takes: the promoted version, else the newest; null while it cannot.",
     )
     canary: int | None = Field(default=None, description="What a share of the new jobs takes instead.")
+    members: list[ModelVersion] = Field(
+        default=[], description="Of the model `ensemble`: those whose probabilities it averages."
+    )
     card: ModelCard = Field(description="Of the version that a new job takes, else of the newest.")
 
 
@@ -59,10 +63,16 @@ class ModelList(BaseModel):
     | {200: answer("All models, and whether each is served.", MODELS, links=links("submit_job"))},
 )
 def list_models(backends: BackendsOf, _caller: CallerOf) -> ModelList:
-    """Each model's card: intended use, limits, training data, scores with their intervals."""
+    """Each model's card: intended use, limits, training data, scores with their intervals.
+
+    Where there are several models, the last one is `ensemble`, which is all of them together.
+    """
     reachable = _served(backends, DEFAULT_MODEL) is not None
-    entries = (_entry(backends, name, reachable) for name in backends.models.names())
-    return ModelList(serving_reachable=reachable, items=[entry for entry in entries if entry is not None])
+    names = backends.models.names()
+    entries = [entry for name in names if (entry := _entry(backends, name, reachable)) is not None]
+    if len(entries) == len(names) >= FEWEST_MEMBERS:
+        entries.append(_ensemble(entries))
+    return ModelList(serving_reachable=reachable, items=entries)
 
 
 def _entry(backends: Backends, name: str, reachable: bool) -> ModelEntry | None:
@@ -85,6 +95,22 @@ def _entry(backends: Backends, name: str, reachable: bool) -> ModelEntry | None:
         stable=stable,
         canary=labels.canary if labels is not None and labels.canary in (versions or []) else None,
         card=card,
+    )
+
+
+def _ensemble(members: list[ModelEntry]) -> ModelEntry:
+    """All models together; served while each of them is."""
+    states = [member.state for member in members]
+    served = all(member.served for member in members)
+    return ModelEntry(
+        name=ENSEMBLE,
+        default=False,
+        served=served,
+        state=next((state for state in states if state is not ModelState.AVAILABLE), ModelState.AVAILABLE),
+        served_versions=[RULE_VERSION] if served else [],
+        stable=RULE_VERSION if served else None,
+        card=ensemble_card([member.card for member in members]),
+        members=[version_of(member.card) for member in members],
     )
 
 
