@@ -1,5 +1,6 @@
 """A DICOM series goes through a real job, and its results lie on its grid."""
 
+import gzip
 import json
 from dataclasses import replace
 
@@ -90,6 +91,44 @@ def test_the_patient_stands_in_the_dicom_objects_of_the_series_asked_for_and_now
         for secret in SECRETS:
             assert secret.encode() not in content, name
     assert not [secret for secret in SECRETS if secret in final.model_dump_json() + caplog.text]
+
+
+def exam() -> list[bytes]:
+    """The series, and another one that could be meant as well."""
+    other = classic(head(), PatientID=PATIENT_ID, SeriesInstanceUID=f"{SERIES_UID}.2", SeriesNumber=9)
+    return [*files(), *(to_bytes(image) for image in other)]
+
+
+def test_a_job_that_cannot_choose_a_series_lists_them_for_its_sender_alone(
+    place: Workplace, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("DEBUG")
+    job_id = place.submit(*exam())
+    final = place.attempt(job_id)
+    assert final.failure.code == "series_unclear"
+    assert {one.uid: one.number for one in final.failure.series} == {SERIES_UID: 4, f"{SERIES_UID}.2": 9}
+    assert not final.failure.of_previous
+    assert not [secret for secret in SECRETS if secret in final.failure.message + caplog.text]
+
+
+@pytest.mark.slow
+def test_the_series_of_an_earlier_scan_is_chosen_apart_and_nobody_is_named_in_what_is_kept_of_it(place: Workplace):
+    place.job_timeout_s = 240
+    final = place.attempt(place.submit(*files(), previous_scan=exam()))
+    assert (final.failure.code, final.failure.of_previous) == ("series_unclear", True)
+    assert final.failure.message.startswith("The earlier scan: expected one T1 series")
+    job_id = place.submit(*files(), previous_scan=exam(), previous_series_uid=f"{SERIES_UID}.2")
+    final = place.attempt(job_id)
+    assert final.state is JobState.SUCCEEDED, final.failure
+    kept = sorted(one.name for one in final.artefacts if one.name.startswith("previous_"))
+    assert kept == ["previous_lesions.nii.gz", "previous_report.json", "previous_scan.nii.gz"]
+    for name in kept:
+        content = place.artefact(job_id, name).read_bytes()
+        content = gzip.decompress(content) if name.endswith(".gz") else content
+        assert not [secret for secret in SECRETS if secret.encode() in content]
+    source = dcmread(place.artefact(job_id, "sr.dcm"))
+    [evidence] = source.CurrentRequestedProcedureEvidenceSequence
+    assert f"{SERIES_UID}.2" not in {one.SeriesInstanceUID for one in evidence.ReferencedSeriesSequence}
 
 
 def test_a_result_without_its_dicom_objects_is_a_result_and_says_so(

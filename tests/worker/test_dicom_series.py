@@ -12,6 +12,7 @@ from pydicom import Dataset, uid
 from metseg.errors import InputError
 from metseg.limits import ReadLimits
 from metseg.scan import Scan
+from metseg.series_errors import SeriesUnclearError
 from metseg_worker.opening import Asked, open_scan
 
 
@@ -138,6 +139,27 @@ def test_two_series_that_could_be_meant_are_listed_without_a_word_of_theirs(tmp_
         "number 6 (T1, 12 images)" in str(error)
     )
     assert not any(word in str(error) for word in ("MPRAGE", "post", SERIES_UID))
+
+
+def test_the_series_of_a_refusal_can_be_named_by_their_uids(tmp_path: Path):
+    error = refusal([*series(2), *series(5, slices=10, **PLAIN), *series(6, **NATIVE)], tmp_path, series_uid="1.2")
+    assert isinstance(error, SeriesUnclearError)
+    told = [(one.uid, one.number, one.images, one.is_t1, one.has_agent) for one in error.series]
+    assert told == [
+        (f"{SERIES_UID}.2", 2, 12, True, True),
+        (f"{SERIES_UID}.5", 5, 10, False, None),
+        (f"{SERIES_UID}.6", 6, 12, True, False),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_series_whose_uid_is_none_cannot_be_named(tmp_path: Path):
+    odd = series(5)
+    for image in odd:
+        image.SeriesInstanceUID = "MUSTER 4711"
+    error = refusal([*series(2), *odd], tmp_path)
+    assert isinstance(error, SeriesUnclearError)
+    assert [one.number for one in error.series] == [2]
 
 
 def test_series_without_a_known_contrast_agent_are_not_guessed(tmp_path: Path):
