@@ -15,6 +15,10 @@ CONNECT = f"import socket; socket.create_connection(('{OUTSIDE}', 443), timeout=
 RESOLVE = "import socket, sys; socket.gethostbyname(sys.argv[1])"
 NAMES = {"api": "redis serving worker ui", "worker": "redis serving api", "ui": "api"}
 """Whom a service can find, and no one else: those on a network of its own."""
+BASE_MB = 200
+"""At most what a slim image of Python has."""
+LARGEST_MB = {"api": 250, "worker": 700, "ui": 700}
+"""What an image may add to its base."""
 
 
 def status(deployment: Deployment, service: str) -> dict[str, str]:
@@ -60,6 +64,13 @@ def test_a_service_has_limits(service: str, deployment: Deployment) -> None:
 def test_tensorflow_is_in_no_image_that_needs_none(service: str, deployment: Deployment) -> None:
     find = "from importlib.util import find_spec; print([n for n in ('tensorflow', 'keras') if find_spec(n)])"
     assert deployment.run_in(deployment.containers(service)[0], "python", "-c", find) == "[]\n"
+
+
+@pytest.mark.parametrize("service", LARGEST_MB)
+def test_an_image_is_small(service: str, deployment: Deployment) -> None:
+    image = deployment.inspect(deployment.containers(service)[0])["Image"]
+    added_mb = deployment.inspect(image)["Size"] / 1e6 - BASE_MB
+    assert added_mb <= LARGEST_MB[service]
 
 
 @pytest.mark.parametrize("service", ["redis", "serving", "worker"])
