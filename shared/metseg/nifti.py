@@ -107,6 +107,11 @@ def write_nifti(path: Path, volume: Volume, header: bytes | None = None, *, note
         stream.write(image.to_bytes())
 
 
+def knows_place(header: bytes) -> bool:
+    """Whether a geometry from `read_nifti` or `geometry_of` says where left and right are."""
+    return _is_placed(_parse(header))
+
+
 def geometry_of(volume: Volume) -> bytes:
     """The geometry of a volume that came from elsewhere, for `write_nifti`.
 
@@ -240,9 +245,13 @@ def _affine_mm(header: Header) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     except (ValueError, HeaderDataError, np.linalg.LinAlgError) as exc:
         raise GeometryError("the header's position in space (sform, qform) cannot be computed") from exc
     affine[:3] *= MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+    if not _is_placed(header):
         return affine, ("The file does not say where left and right are (no sform, no qform): check the side.",)
     return affine, ()
+
+
+def _is_placed(header: Header) -> bool:
+    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
 
 
 def _geometry_only(header: Header) -> Header:

@@ -16,6 +16,14 @@ Point = tuple[float, float, float]
 Pixel = tuple[float, float]
 
 
+class Hemisphere(StrEnum):
+    """On which side of the head's middle plane something lies; `MIDDLE` is too near to it to tell."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    MIDDLE = "middle"
+
+
 class Lesion(Schema):
     """One connected lesion, measured on the source grid.
 
@@ -40,6 +48,9 @@ class Lesion(Schema):
             card has none for this threshold, for a picture, and where the border may cut the lesion off.
         slice_axis, slice_index: Where the longest diameter is seen: index along that axis of the source array.
         slices_spanned: Slices across that axis that show it.
+        hemisphere: The side on which its centroid lies; None where no middle plane was found (`Report.head`).
+        right_of_midplane_mm: How far the centroid lies to the right of that plane; negative to the left.
+        head_surface_mm: The shortest way from it to the surface of the head; None where that was not seen.
 
     What is None by default was not yet measured in reports of before.
     """
@@ -69,6 +80,25 @@ class Lesion(Schema):
     slice_axis: int = Field(ge=0, le=2)
     slice_index: int = Field(ge=0)
     slices_spanned: int | None = Field(default=None, ge=1)
+    hemisphere: Hemisphere | None = None
+    right_of_midplane_mm: float | None = None
+    head_surface_mm: float | None = Field(default=None, ge=0)
+
+
+class HeadInfo(Schema):
+    """By what lesions are told to lie left or right, and why that or their distance from the surface is missing.
+
+    Attributes:
+        midplane_right_ras: Unit vector from the plane between left and right towards the patient's right.
+        midplane_offset_mm: Of the plane's points along that vector, from the origin.
+        midplane_likeness: Correlation of the head with its mirror image in that plane.
+        not_told: Sentences on what could not be had, and why.
+    """
+
+    midplane_right_ras: Point | None = None
+    midplane_offset_mm: float | None = None
+    midplane_likeness: float | None = None
+    not_told: list[str] = []
 
 
 class SourceInfo(Schema):
@@ -190,9 +220,8 @@ class Report(Schema):
     The same input, model, build and device give the same report to the byte: `created_at` is when the job was
     accepted, and `timings_s` is empty; reports of before hold the seconds of each stage.
 
-    `disease_notice` is `ModelCard.disease_notice`. It is empty, and `rano_bm` and `provenance` are None, in
-    reports of before they were there. `follow_up` is None where there was no earlier scan to
-    compare with.
+    `disease_notice` is `ModelCard.disease_notice`. It is empty, and `rano_bm`, `head` and `provenance` are None,
+    in reports of before they were there. `follow_up` is None where there was no earlier scan to compare with.
     """
 
     schema_version: Literal[1] = 1
@@ -208,6 +237,7 @@ class Report(Schema):
     total_volume_mm3: float | None
     lesions: list[Lesion]
     rano_bm: RanoBm | None = None
+    head: HeadInfo | None = None
     warnings: list[str]
     timings_s: dict[str, float] = {}
     software: dict[str, str]

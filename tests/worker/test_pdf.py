@@ -80,6 +80,9 @@ def test_the_appendix_says_how_and_names_every_rule(pages):
     assert "d" * 64 in rest
     assert "e" * 64 in rest
     assert "Network ran on: CPU" in rest
+    assert "Places in the head" in rest
+    for reason in report.head.not_told:
+        assert reason in rest
 
 
 def test_what_does_not_fit_on_the_first_page_stands_in_the_appendix(pages):

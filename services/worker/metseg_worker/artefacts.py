@@ -26,6 +26,7 @@ COLUMNS: Final = (
     *("centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm", "centroid_column_px", "centroid_row_px"),
     *("mean_probability", "max_probability", "confidence", "disagreement"),
     *("slice_axis", "slice_index", "slices_spanned"),
+    *("hemisphere", "right_of_midplane_mm", "head_surface_mm"),
     *("rano_bm_measurable", "rano_bm_target", "rano_bm_decided_by"),
     "made_by",
 )

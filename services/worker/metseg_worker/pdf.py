@@ -22,9 +22,11 @@ from metseg.report import Lesion, Report
 from metseg_worker.report import note_of
 from metseg_worker.report_words import (
     CONFIDENCE_TOLD,
+    PLACES,
     SPREAD_TOLD,
     figure_names,
     figures_of,
+    place_cells,
     rano_lines,
     score_lines,
     source_lines,
@@ -99,6 +101,14 @@ class _Pages(FPDF):
             align=("RIGHT", "RIGHT", "RIGHT", "RIGHT", "LEFT", "RIGHT", "LEFT", "RIGHT"),
         )
         self.lines([SPREAD_TOLD if report.model.members else CONFIDENCE_TOLD], 8, FAINT)
+
+    def places(self, lesions: Sequence[Lesion]) -> None:
+        """The table of where lesions lie in the head."""
+        self._table(
+            [PLACES, *(place_cells(lesion) for lesion in lesions)],
+            widths=(14, 30, 60, 76),
+            align=("RIGHT", "LEFT", "RIGHT", "RIGHT"),
+        )
 
     def changes(self, changes: Sequence[LesionChange]) -> None:
         """The table of what became of lesions."""
@@ -200,6 +210,16 @@ def _follow_up(pages: _Pages, report: Report) -> None:
     pages.lines([f"Not judged: {'; '.join(report.follow_up.not_judged)}."], 8, FAINT)
 
 
+def _places(pages: _Pages, report: Report) -> None:
+    """Where the lesions lie, and what could not be told; nothing without a lesion."""
+    if report.head is None or not report.lesions:
+        return
+    pages.heading("Places in the head")
+    if any(lesion.hemisphere or lesion.head_surface_mm is not None for lesion in report.lesions):
+        pages.places(report.lesions[:MOST_LESIONS])
+    pages.lines(report.head.not_told, 8.5, FAINT)
+
+
 def _appendix(pages: _Pages, report: Report, card: ModelCard, sheet: Path) -> None:
     pages.add_page()
     pages.heading("Appendix: how this result was made", 14)
@@ -209,6 +229,7 @@ def _appendix(pages: _Pages, report: Report, card: ModelCard, sheet: Path) -> No
     if report.lesion_count > MOST_LESIONS:
         pages.lines([f"The smallest {report.lesion_count - MOST_LESIONS} stand in lesions.csv alone."], 8.5, FAINT)
     _follow_up(pages, report)
+    _places(pages, report)
     pages.heading("RANO-BM")
     pages.lines(rano_lines(report), 8.5)
     pages.heading("Model")

@@ -13,6 +13,7 @@ from metseg.report import InputDigest, MemberProvenance, Provenance, Report, Sou
 from metseg.scan import Scan
 from metseg.segment import Segmentation
 from metseg_worker.dicom_objects import MOST_LESIONS
+from metseg_worker.placing import placed
 
 SOFTWARE: Final = ("metseg", "metseg-worker", "numpy", "scipy", "nibabel", "pillow", "connected-components-3d")
 THICK_SLICE_MM: Final = 3.0
@@ -38,7 +39,7 @@ def build_report(
         device: What the network ran on.
         members: Cards of the members, where the model is the ensemble.
     """
-    volume = scan.volume
+    volume, places = scan.volume, placed(scan, segmentation)
     volumes = [lesion.volume_mm3 for lesion in segmentation.lesions if lesion.volume_mm3 is not None]
     return Report(
         job_id=record.id,
@@ -55,8 +56,9 @@ def build_report(
         ),
         lesion_count=len(segmentation.lesions),
         total_volume_mm3=None if scan.is_picture else float(sum(volumes)),
-        lesions=segmentation.lesions,
+        lesions=places.lesions,
         rano_bm=assess(segmentation.lesions, volume, is_picture=scan.is_picture),
+        head=places.head,
         warnings=[*warnings_of(card), *warnings_for(scan, segmentation)],
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
         provenance=Provenance(

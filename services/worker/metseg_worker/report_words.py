@@ -15,6 +15,7 @@ CONFIDENCE_TOLD: Final = (
 )
 SPREAD: Final = "Spread"
 SPREAD_TOLD: Final = "Spread: how far the mean probabilities that the networks give a lesion lie apart."
+PLACES: Final = ("No.", "Side", "From the middle plane", "From the surface of the head")
 MOST_SCORES: Final = 12
 
 
@@ -50,6 +51,13 @@ def figures_of(report: Report, lesion: Lesion) -> tuple[str, ...]:
         _verdict(report, lesion),
         _told(lesion.disagreement if report.model.members else lesion.confidence),
     )
+
+
+def place_cells(lesion: Lesion) -> tuple[str, ...]:
+    """Where a lesion lies in the head, in the order of `PLACES`."""
+    aside = "-" if lesion.right_of_midplane_mm is None else f"{abs(lesion.right_of_midplane_mm):.0f} mm"
+    surface = "-" if lesion.head_surface_mm is None else f"{lesion.head_surface_mm:.0f} mm"
+    return str(lesion.label), lesion.hemisphere or "-", aside, surface
 
 
 def rano_lines(report: Report) -> list[str]:
