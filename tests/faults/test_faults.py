@@ -23,7 +23,7 @@ JOBS_A_FAULT = 2.5
 """After the first round of all faults the next one comes once so many jobs more were sent: most are to get on."""
 ENDED_WITHIN_S = 600.0
 SETTLED_WITHIN_S = 240.0
-"""On a busy machine a horse takes longer to start than a job may be unheld; then each job waits twice, for nothing."""
+"""On a busy machine a horse takes longer to start than a job may be unheld; each job then waits twice."""
 LEAST_FAULTS_A_JOB = 0.3
 """300 in the long form of 1,000 jobs."""
 
