@@ -225,13 +225,14 @@ def test_an_earlier_scan_goes_along_and_another_one_is_another_job(
     series.mkdir()
     for number in range(2):
         (series / f"{number}.dcm").write_bytes(b"slice %d" % number)
+    options = ("--previous-scan", str(series), "--previous-series-uid", "1.2")
     for _ in range(2):
-        assert segment(scan, "--previous-scan", str(series), "--previous-series-uid", "1.2") == Exit.DONE
+        assert segment(scan, *options) == Exit.DONE
     [body] = api.uploads
     assert [body.count(name) for name in (b'name="file"', b'name="previous_file"')] == [1, 2]
     assert b'name="previous_series_uid"\r\n\r\n1.2\r\n' in body
     (series / "1.dcm").write_bytes(b"another slice")
-    assert segment(scan, "--previous-scan", str(series)) == Exit.DONE
+    assert segment(scan, *options) == Exit.DONE
     assert len(api.jobs) == 2
     with pytest.raises(SystemExit) as wrong:
         segment(scan, "--previous-scan", str(series), "--previous", "a")
