@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -81,7 +80,10 @@ def find_head(scan: Volume) -> Head:
     grey = _blocks(scan.to_ras())
     low, high = np.percentile(grey.array, (2, 98))
     bright = grey.array > low + HEAD_FRACTION * (high - low)
-    largest = np.asarray(cc3d.largest_k(bright.astype(np.uint8), k=1, connectivity=6)) > 0
+    parts, _ = ndimage.label(bright)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    largest = bright & (parts == sizes.argmax())
     return Head(grey, _between(largest, 0) & _between(largest, 1))
 
 
