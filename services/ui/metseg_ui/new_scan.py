@@ -47,7 +47,7 @@ def show_new_scan(client: MetsegClient) -> None:
             key=fresh("upload"),
             help=f"{VOLUMES}, or one axial slice as PNG, JPEG or TIFF; together up to the size shown.",
         )
-        series_uid = _choose_series(files, SERIES)
+        series_uid = _choose_series("DICOM series", files, SERIES)
         served = _choose_model(models)
         threshold = _choose_threshold(served.card)
         spacing_mm = _choose_spacing() if len(files) == 1 and is_picture_name(files[0].name) else None
@@ -58,13 +58,13 @@ def show_new_scan(client: MetsegClient) -> None:
             threshold=threshold,
             spacing_mm=spacing_mm,
             series_uid=series_uid,
-            **compared,
+            **(compared or {}),
         )
         pressed = st.button(
             "Find lesions",
             type="primary",
             icon=":material/search:",
-            disabled=not files or not served.served,
+            disabled=not files or compared is None or not served.served,
             width="stretch",
         )
     with right:
@@ -110,12 +110,12 @@ def _choose_threshold(card: ModelCard) -> float | None:
     return None if abs(chosen - card.threshold) < 0.005 else chosen
 
 
-def _choose_series(files: Iterable[UploadedFile], name: str) -> str | None:
+def _choose_series(label: str, files: Iterable[UploadedFile], name: str) -> str | None:
     """The UID of a DICOM series; None leaves the choice to the headers."""
     if not may_hold_series(file.name for file in files):
         return None
     text = st.text_input(
-        "DICOM series",
+        label,
         key=fresh(name),
         placeholder="the only T1 with contrast agent",
         help="SeriesInstanceUID of the series to segment. Needed only where several could be meant; the page then "
@@ -124,13 +124,17 @@ def _choose_series(files: Iterable[UploadedFile], name: str) -> str | None:
     return text.strip() or None
 
 
-def _choose_earlier() -> tuple[tuple[UploadedFile, ...], dict[str, Any]]:
-    """The files of an earlier scan, if that is what is compared with, and what is asked for besides."""
+def _choose_earlier() -> tuple[tuple[UploadedFile, ...], dict[str, Any] | None]:
+    """The files of an earlier scan, if that is what is compared with, and what is asked for besides.
+
+    The latter is None as long as what is to be compared with is missing.
+    """
     way = st.segmented_control(
         "Compare with", list(Way), default=Way.NOTHING, required=True, key=fresh("compared")
     )
     if way is Way.JOBS:
-        return (), {"previous": _choose_previous()}
+        previous = _choose_previous()
+        return (), {"previous": previous} if previous else None
     if way is not Way.SCAN:
         return (), {}
     files = st.file_uploader(
@@ -140,7 +144,8 @@ def _choose_earlier() -> tuple[tuple[UploadedFile, ...], dict[str, Any]]:
         help=f"{VOLUMES}. It is segmented with the same model and threshold, and laid upon the new scan. The "
         "result tells what has changed.",
     )
-    return tuple(files), {"previous_series_uid": _choose_series(files, PREVIOUS_SERIES)}
+    series_uid = _choose_series("DICOM series of the earlier scan", files, PREVIOUS_SERIES)
+    return tuple(files), {"previous_series_uid": series_uid} if files else None
 
 
 def _choose_previous() -> tuple[str, ...]:
