@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
+import nibabel as nib
 import pytest
 from deployment import SERVICES, Deployment
 from fault_audit import audit
@@ -19,6 +20,8 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
 SCAN = ROOT / "samples" / "phantom_demo.nii.gz"
 SLICE = ROOT / "samples" / "phantom_slice.png"
+SLICES = slice(16, 40)
+"""Work for some seconds, in which something can be killed."""
 TRY_AGAIN = (409, 429, 503)
 GIVE_UP_S = 180
 AWAY = ("serving_unavailable", "serving_timeout")
@@ -29,6 +32,14 @@ AWAY = ("serving_unavailable", "serving_timeout")
 def accepted(deployment: Deployment) -> set[str]:
     """Every job that was accepted, those before these tests included."""
     return set(deployment.run_in(deployment.containers("api")[0], "sh", "-c", "ls /store/jobs || true").split())
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Part of the sample."""
+    path = tmp_path_factory.mktemp("scan") / "part.nii.gz"
+    nib.save(nib.load(SCAN).slicer[:, :, SLICES], path)
+    return path
 
 
 def send(client: MetsegClient, accepted: set[str], path: Path) -> str:
@@ -71,9 +82,9 @@ def test_three_workers_share_the_jobs(deployment: Deployment, client, accepted) 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_what_is_killed_during_work_comes_back_and_every_job_ends(
-    service: str, deployment: Deployment, client, accepted
+    service: str, deployment: Deployment, client, accepted, scan
 ) -> None:
-    ids = [send(client, accepted, path) for path in (SCAN, SLICE, SLICE)]
+    ids = [send(client, accepted, path) for path in (scan, SLICE, SLICE)]
     wait_for(lambda: client.job(ids[0]).state is JobState.RUNNING, timeout_s=GIVE_UP_S)
     with deployment.timed(f"{service} killed, back, and its jobs ended"):
         with ThreadPoolExecutor() as pool:
