@@ -51,7 +51,8 @@ def test_every_file_of_an_upload_has_an_owner_and_one_more_has_not(store: JobSto
     job_id = put_ended_job(tmp_path, b"mask")[0]
     store.blobs.put(store.input_key(job_id, 1), b"scan")
     record = store.load(job_id)
-    store.create(record.model_copy(update={"inputs": 2 * record.inputs}))
+    store.blobs.put(store.previous_key(job_id, 0), b"earlier scan")
+    store.create(record.model_copy(update={"inputs": 2 * record.inputs, "previous_inputs": record.inputs}))
     assert audit(tmp_path, {job_id}).wrong == []
     store.blobs.put(store.input_key(job_id, 2), b"scan")
     assert any("no owner" in wrong for wrong in audit(tmp_path, {job_id}).wrong)

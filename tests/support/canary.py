@@ -150,9 +150,12 @@ def redis_content(connection: Redis) -> Iterator[tuple[str, bytes]]:
             yield from ((f"Redis at {key!r}", value) for value in readers[kind](key))
 
 
+UPLOADED = {"input", "previous"}
+
+
 def folder_content(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file below a folder; of what was uploaded, and of `BEARERS`, the name alone."""
     for path in folder.rglob("*"):
         yield "a file's name", str(path.relative_to(folder)).encode()
-        if path.is_file() and path.name not in BEARERS and "input" not in path.relative_to(folder).parts:
+        if path.is_file() and path.name not in BEARERS and not UPLOADED & set(path.relative_to(folder).parts):
             yield str(path.relative_to(folder)), path.read_bytes()

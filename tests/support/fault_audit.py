@@ -76,7 +76,9 @@ def _ownerless(folder: Path, store: JobStore) -> Iterator[Path]:
 
 def _of_inputs(store: JobStore, job_id: str) -> Iterator[str]:
     with suppress(JobNotFoundError):  # a broken-off upload, whose files have no owner then
-        yield from (f"input/{number}" for number in range(len(store.load(job_id).inputs)))
+        record = store.load(job_id)
+        for folder, files in (("input", record.inputs), ("previous", record.previous_inputs)):
+            yield from (f"{folder}/{number}" for number in range(len(files)))
 
 
 def _of_attempts(store: JobStore, job_id: str) -> Iterator[str]:
