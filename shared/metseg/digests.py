@@ -1,6 +1,7 @@
 """Files known by their SHA-256."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from metseg.blobs import BlobStore
@@ -11,6 +12,11 @@ def sha256_of(path: Path) -> str:
     """The digest of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_all(digests: Iterable[str]) -> str:
+    """One digest for files whose digests are given: of these in hexadecimal, one after the other."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def download_same(blobs: BlobStore, key: str, path: Path, sha256: str, *, otherwise: str) -> None:

@@ -10,9 +10,10 @@ from pdf_words import words_of
 from phantoms import card
 from PIL import Image
 
+from metseg.digests import sha256_of_all
 from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
 from metseg.lesions import LesionRules, find_lesions
-from metseg.report import Report
+from metseg.report import InputDigest, Report
 from metseg.scan import Scan, ScanKind
 from metseg.segment import Segmentation
 from metseg.volume import Volume
@@ -83,6 +84,17 @@ def test_the_appendix_says_how_and_names_every_rule(pages):
     assert "Places in the head" in rest
     for reason in report.head.not_told:
         assert reason in rest
+
+
+def test_the_files_of_a_series_are_told_as_one(pages):
+    report = report_of(balls(1))
+    digests = [f"{number:064x}" for number in range(155)]
+    inputs = [InputDigest(size_bytes=9, sha256=one) for one in digests]
+    origin = report.provenance.model_copy(update={"inputs": inputs})
+    rest = " ".join(pages(report.model_copy(update={"provenance": origin}))[1:])
+    assert "Input: 155 files" in rest
+    assert sha256_of_all(digests) in rest
+    assert digests[7] not in rest
 
 
 def test_what_does_not_fit_on_the_first_page_stands_in_the_appendix(pages):

@@ -1,6 +1,5 @@
 """How the DICOM objects of a job are named, dated and signed, the same each time they are made."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC
@@ -13,6 +12,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from metseg.digests import sha256_of_all
 from metseg.report import Report
 
 MANUFACTURER: Final = "metseg"
@@ -94,12 +94,11 @@ class Marks:
         made = self.report.provenance
         if made is not None:
             digests = [one.sha256 for one in made.inputs]
-            together = hashlib.sha256("".join(digests).encode()).hexdigest()
             told |= {
                 "weights_sha256": made.weights_sha256,
                 "preprocessing": json.dumps(made.preprocessing.model_dump(mode="json", exclude_none=True)),
                 "inputs": str(len(digests)),
-                "inputs_sha256": digests[0] if len(digests) == 1 else together,
+                "inputs_sha256": digests[0] if len(digests) == 1 else sha256_of_all(digests),
                 "device": made.device,
                 "processor": made.processor,
             }

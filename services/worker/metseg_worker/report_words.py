@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from metseg.card import LesionConfidence, ModelCard
+from metseg.digests import sha256_of_all
 from metseg.jobs import ModelVersion
-from metseg.report import Lesion, MemberProvenance, Report
+from metseg.report import InputDigest, Lesion, MemberProvenance, Report
 
 FIGURES: Final = ("No.", "Size", "Diameters", "Slices", "Centre", "Mean p", "RANO-BM")
 CONFIDENCE: Final = "Confid."
@@ -16,6 +17,7 @@ CONFIDENCE_TOLD: Final = (
 SPREAD: Final = "Spread"
 SPREAD_TOLD: Final = "Spread: how far the mean probabilities that the networks give a lesion lie apart."
 PLACES: Final = ("No.", "Side", "From the middle plane", "From the surface of the head")
+MOST_INPUTS: Final = 4
 MOST_SCORES: Final = 12
 
 
@@ -106,14 +108,21 @@ def source_lines(report: Report) -> list[str]:
         f"Model digest {report.model.digest}",
     ]
     if report.provenance is not None:
-        lines += [f"Input {one.sha256} ({one.size_bytes} bytes)" for one in report.provenance.inputs]
-        earlier = report.provenance.previous_inputs or []
-        lines += [f"Input of the earlier scan {one.sha256} ({one.size_bytes} bytes)" for one in earlier]
+        lines += _input_lines("Input", report.provenance.inputs)
+        lines += _input_lines("Input of the earlier scan", report.provenance.previous_inputs or [])
         lines.append(f"Weights {report.provenance.weights_sha256}")
         lines.append(f"Preprocessing {report.provenance.preprocessing.model_dump_json(exclude_none=True)}")
         lines += _member_lines(report.model.members, report.provenance.members or [])
         lines.append(f"Network ran on: {report.provenance.device}; measured on {report.provenance.processor}")
     return [*lines, "Software: " + ", ".join(f"{name} {version}" for name, version in report.software.items())]
+
+
+def _input_lines(what: str, inputs: Sequence[InputDigest]) -> list[str]:
+    """A line a file; of a series, whose files nobody compares on paper, one for all."""
+    if len(inputs) <= MOST_INPUTS:
+        return [f"{what} {one.sha256} ({one.size_bytes} bytes)" for one in inputs]
+    together = sha256_of_all(one.sha256 for one in inputs)
+    return [f"{what}: {len(inputs)} files, which report.json names; SHA-256 of their SHA-256 in a row {together}"]
 
 
 def _members(report: Report) -> str:
