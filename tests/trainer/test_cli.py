@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,8 @@ import pytest
 
 from metseg.card import CARD_PATH, ModelCard
 from metseg_trainer.cli import build_parser, main
+from metseg_trainer.folding import count_gflop
+from metseg_trainer.networks.presets import build_network
 from metseg_trainer.shipped_recipes import RECIPES
 
 
@@ -67,3 +70,33 @@ def test_a_folder_of_slices_becomes_a_served_model(
     assert "there already" in capsys.readouterr().out
     assert main(["evaluate", "--model", "models/attention_unet/2", "--cases", "mine", "--out", "again.json"]) == 0
     assert "mine: mean Dice" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_each_level_of_a_unet_plus_plus_is_measured_and_exported_with_its_own_cost_and_dice(
+    write_cases, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_cases(tmp_path / "mine", count=4, side=256)
+    (tmp_path / "runs").mkdir()
+    run = ["--run", "runs/nested"]
+    nested = ["--network", "unet_plus_plus", "--preset", "narrow", "--epochs", "1", "--epoch-slices", "8"]
+    assert main(["fit", "--cases", "mine", *nested, *run]) == 0
+    assert main(["export", *run, "--level", "2", "--models", "models"]) == 2
+    assert "report.json" in capsys.readouterr().err
+    cards = []
+    for level in range(1, 5):
+        assert main(["evaluate", *run, "--level", str(level)]) == 0
+        assert main(["export", *run, "--level", str(level), "--models", "models", "--version", str(level)]) == 0
+        cards.append(ModelCard.read(tmp_path / "models" / "unet_plus_plus" / str(level) / CARD_PATH))
+        told = json.loads((tmp_path / "runs" / "nested" / f"l{level}" / "report.card.json").read_text())
+        assert [score.model_dump() for score in cards[-1].scores] == told["scores"]
+    assert [card.preset for card in cards] == [f"narrow-l{level}" for level in range(1, 5)]
+    for card in cards:
+        network = build_network(card.network, card.preset)
+        assert (card.parameters, card.gflop_per_slice) == (network.count_params(), round(count_gflop(network), 2))
+        assert "mean Dice" in {score.metric for score in card.scores}
+    costs = [card.gflop_per_slice for card in cards]
+    assert costs == sorted(set(costs))
+    assert main(["export", *run, "--level", "5", "--models", "models"]) == 2
+    assert "heads 1 to 4" in capsys.readouterr().err
