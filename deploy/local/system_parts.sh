@@ -69,8 +69,8 @@ need_dicom() {
 # The decoder that metseg leaves to whoever installs it, put where only its test looks.
 need_jpeg_lossless() {
     [ -d .venv/jpeg_lossless ] && return
-    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --target .venv/jpeg_lossless \
-        pylibjpeg-libjpeg==2.5.0 || echo "No decoder of JPEG lossless to be had: it will not be tried."
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt \
+        --target .venv/jpeg_lossless pylibjpeg-libjpeg || echo "No decoder of JPEG lossless to be had: it will not be tried."
 }
 
 write_starters() { # of programs in .venv/dicom, with the libraries and the DICOM dictionary that lie there

@@ -9,7 +9,7 @@ import pytest
 from api_service import ApiService, problem
 from following import end, progress, soon, timed
 
-from metseg.jobs import Priority, new_job_id
+from metseg.jobs import Failure, Priority, new_job_id
 
 LOST_IDS = [
     "x",
@@ -41,7 +41,8 @@ def test_a_job_goes_from_queued_over_running_to_its_end(api: ApiService) -> None
     end(api, job_id)
     ended = api.http.get(path).json()
     assert ended["state"] == "failed"
-    assert ended["error"] == {"code": "input_damaged", "message": "The file breaks off."}
+    failure = Failure(code="input_damaged", message="The file breaks off.")
+    assert ended["error"] == failure.model_dump(mode="json")
     assert ended["progress"] is None
     assert ended["finished_at"].endswith("Z")
 

@@ -115,7 +115,8 @@ def test_a_failed_job_tells_why_it_has_no_result(api: ApiService) -> None:
     )
     api.jobs.finish(final)
     said = problem(api.http.get(f"/v1/jobs/{job_id}/result"), 409, "job_state")
-    assert said["error"] == {"code": "input_damaged", "message": "the file breaks off"}
+    failure = Failure(code="input_damaged", message="the file breaks off")
+    assert said["error"] == failure.model_dump(mode="json")
     assert "the file breaks off" in str(said["detail"])
 
 
