@@ -41,11 +41,15 @@ def test_every_setting_of_a_service_can_be_set_from_outside_its_container(servic
     assert given <= set(SETTINGS[service].variables().values()), "nobody reads these"
 
 
+@pytest.mark.parametrize("service", services())
+def test_a_service_has_limits(service: str) -> None:
+    assert set(services()[service]["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+
+
 @pytest.mark.parametrize("service", [name for name, told in services().items() if "profiles" not in told])
 def test_a_service_is_confined(service: str) -> None:
     told = services()[service]
     assert told["read_only"] is True
     assert told["cap_drop"] == ["ALL"]
     assert told["security_opt"] == ["no-new-privileges:true"]
-    assert set(told["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
     assert not {"privileged", "cap_add", "pid", "ipc"} & set(told)
