@@ -1,5 +1,6 @@
 """The document says what the report says, on a first page and in an appendix."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from metseg.scan import Scan, ScanKind
 from metseg.segment import Segmentation
 from metseg.volume import Volume
 from metseg_worker.pdf import Pictures, latin, write_pdf
-from metseg_worker.report import build_report
+from metseg_worker.report import build_report, note_of
 
 
 def report_of(mask: np.ndarray, scan_kind: ScanKind = ScanKind.NIFTI) -> Report:
@@ -91,7 +92,10 @@ def test_the_files_of_a_series_are_told_as_one(pages):
     digests = [f"{number:064x}" for number in range(155)]
     inputs = [InputDigest(size_bytes=9, sha256=one) for one in digests]
     origin = report.provenance.model_copy(update={"inputs": inputs})
-    rest = " ".join(pages(report.model_copy(update={"provenance": origin}))[1:])
+    report = report.model_copy(update={"provenance": origin})
+    note = json.loads(note_of(report))
+    assert note["inputs"] == {"files": 155, "sha256_of_sha256": sha256_of_all(digests)}
+    rest = " ".join(pages(report)[1:])
     assert "Input: 155 files" in rest
     assert sha256_of_all(digests) in rest
     assert digests[7] not in rest

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from metseg.card import ModelCard
+from metseg.digests import sha256_of_all
 from metseg.jobs import InputFile, JobRecord
 from metseg.rano_bm import assess
 from metseg.report import InputDigest, MemberProvenance, Provenance, Report, SourceInfo
@@ -16,6 +17,8 @@ from metseg_worker.dicom_objects import MOST_LESIONS
 from metseg_worker.placing import placed
 
 SOFTWARE: Final = ("metseg", "metseg-worker", "numpy", "scipy", "nibabel", "pillow", "connected-components-3d")
+MOST_INPUTS: Final = 4
+"""Files that every artefact names one by one; of more, as of a series, `report.json` alone does."""
 THICK_SLICE_MM: Final = 3.0
 """Beyond it a warning says that small lesions may be missed; RANO-BM itself stops at 5 mm (`metseg.rano_bm`)."""
 
@@ -88,7 +91,17 @@ def note_of(report: Report) -> str:
     }
     if report.provenance is not None:
         note |= report.provenance.model_dump(exclude_none=True)
+        note["inputs"] = _in_short(report.provenance.inputs)
+        if report.provenance.previous_inputs is not None:
+            note["previous_inputs"] = _in_short(report.provenance.previous_inputs)
     return json.dumps(note, sort_keys=True, separators=(",", ":"))
+
+
+def _in_short(inputs: Sequence[InputDigest]) -> Any:
+    """The digests of some files; of a whole series its number of files and one digest for all."""
+    if len(inputs) <= MOST_INPUTS:
+        return [one.model_dump() for one in inputs]
+    return {"files": len(inputs), "sha256_of_sha256": sha256_of_all(one.sha256 for one in inputs)}
 
 
 def warnings_of(card: ModelCard) -> list[str]:

@@ -7,6 +7,7 @@ from metseg.card import LesionConfidence, ModelCard
 from metseg.digests import sha256_of_all
 from metseg.jobs import ModelVersion
 from metseg.report import InputDigest, Lesion, MemberProvenance, Report
+from metseg_worker.report import MOST_INPUTS
 
 FIGURES: Final = ("No.", "Size", "Diameters", "Slices", "Centre", "Mean p", "RANO-BM")
 CONFIDENCE: Final = "Confid."
@@ -17,7 +18,6 @@ CONFIDENCE_TOLD: Final = (
 SPREAD: Final = "Spread"
 SPREAD_TOLD: Final = "Spread: how far the mean probabilities that the networks give a lesion lie apart."
 PLACES: Final = ("No.", "Side", "From the middle plane", "From the surface of the head")
-MOST_INPUTS: Final = 4
 MOST_SCORES: Final = 12
 
 
