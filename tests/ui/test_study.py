@@ -11,7 +11,7 @@ from results import Made, picture_result, volume_result
 
 from metseg.errors import GeometryError
 from metseg.lesions import LesionRules, find_lesions
-from metseg.report import Lesion
+from metseg.report import Hemisphere, Lesion
 from metseg.scan import Scan, ScanKind
 from metseg.volume import Volume
 from metseg_client import MetsegClient
@@ -134,6 +134,21 @@ def test_the_confidence_has_a_column_where_a_lesion_has_one(volume: Made) -> Non
     ]
     assert lesion_table(report.model_copy(update={"lesions": known}), study)["Confidence"] == [0.91, None, 0.3]
     assert "Confidence" not in lesion_table(report, study)
+
+
+def test_side_and_depth_have_columns_where_a_lesion_has_them(volume: Made) -> None:
+    client, job_id = client_for(volume)
+    report = client.report(job_id)
+    study = fetch_study(client, report)
+    places = [(Hemisphere.LEFT, 12.4), (None, None), (Hemisphere.MIDDLE, 40.0)]
+    placed = [
+        lesion.model_copy(update={"hemisphere": side, "head_surface_mm": depth})
+        for lesion, (side, depth) in zip(report.lesions, places, strict=True)
+    ]
+    table = lesion_table(report.model_copy(update={"lesions": placed}), study)
+    assert table["Side"] == ["left", "–", "middle"]
+    assert table["Depth mm"] == [12, None, 40]
+    assert not {"Side", "Depth mm"} & set(lesion_table(report, study))
 
 
 def test_a_picture_keeps_its_numbers_sides_and_pixels(tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ def _show_table(report: Report, study: Study) -> None:
             "Confidence": st.column_config.NumberColumn(
                 format="%.2f", help="Share of true lesions among those like it in the model's validation cases"
             ),
+            "Side": st.column_config.TextColumn(help="Hemisphere, or the middle between the two"),
+            "Depth mm": st.column_config.NumberColumn(format="%.0f", help="From the surface of the head"),
             "Slices": st.column_config.NumberColumn(help="Slices that show the lesion"),
             "RANO-BM": st.column_config.TextColumn(help="Target, measurable, or neither (–); reasons below"),
         },

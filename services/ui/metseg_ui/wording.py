@@ -85,6 +85,10 @@ def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
         columns["Slices"] = [lesion.slices_spanned for lesion in lesions]
         columns["Slice"] = [_slice_text(study, lesion) for lesion in lesions]
     columns["Centre"] = [centre_text(lesion) for lesion in lesions]
+    if any(lesion.hemisphere for lesion in lesions):
+        columns["Side"] = [lesion.hemisphere or "–" for lesion in lesions]
+    if any(lesion.head_surface_mm is not None for lesion in lesions):
+        columns["Depth mm"] = [_rounded(lesion.head_surface_mm, 0) for lesion in lesions]
     columns["p"] = [_rounded(lesion.mean_probability, 2) for lesion in lesions]
     columns["Highest p"] = [_rounded(lesion.max_probability, 2) for lesion in lesions]
     if any(lesion.confidence is not None for lesion in lesions):
