@@ -164,8 +164,8 @@ class MetsegPage:
         self.browser_page.screenshot(path=path)
 
     def _wait_for_files(self, paths: Sequence[Path]) -> None:
-        """Wait until all are with the page, which lists the last of them first."""
-        expect(self.browser_page.get_by_text(paths[-1].name)).to_be_visible(timeout=60_000)
+        """Wait until all are with the page, which lists the last of them first and shortens long names."""
+        expect(self.button(f"Remove {paths[-1].name}")).to_be_visible(timeout=60_000)
         self.settle()
 
     def _on_request(self, request: Request | WebSocket) -> None:
