@@ -258,12 +258,15 @@ def test_several_calls_are_under_way_at_once(fake, client):
 
 @pytest.mark.parametrize("how", ["closed", "failed"])
 def test_whoever_stops_early_cancels_what_is_under_way(fake, client, how):
-    gate = threading.Event()
+    gate, held = threading.Event(), threading.Event()
 
     def hold_all_but_the_first(request, context):
         if pixels(request)[0, 0, 0, 0]:
+            held.set()
             gate.wait(10)
-        elif how == "failed":
+            return answer(request, context)
+        held.wait(10)  # what has not arrived yet cannot be cancelled here
+        if how == "failed":
             context.abort(grpc.StatusCode.INTERNAL, "no")
         return answer(request, context)
 

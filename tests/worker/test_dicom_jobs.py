@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import nibabel
 import numpy as np
-import psutil
 import pytest
+from child_processes import children_with
 from dicom_series import SERIES_UID, classic, to_bytes, zipped
 from phantoms import affine_of, centred, head_with_ball
 from pydicom import dcmread
@@ -150,16 +150,11 @@ def test_the_process_that_writes_the_objects_loads_while_the_network_is_asked_an
     place: Workplace,
 ):
     seen = []
-    place.serving.on_call = lambda: seen.extend(writers())
+    place.serving.on_call = lambda: seen.extend(children_with(dicom_objects.WRITER))
     final = place.attempt(place.submit(*files()))
     assert final.state is JobState.SUCCEEDED, final.failure
     assert seen
-    assert not writers()
-
-
-def writers() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if dicom_objects.WRITER in child.cmdline()]
+    assert not children_with(dicom_objects.WRITER)
 
 
 def test_a_series_that_is_not_sound_fails_its_job_with_the_reason(place: Workplace):

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
+from child_processes import children_with
 from hostile_files import HOSTILE, nifti
 from workplace import Workplace, wait_for
 
@@ -106,7 +106,7 @@ def test_a_cancel_ends_the_reading(tmp_path: Path, monkeypatch):
 
 def test_a_process_that_waits_to_be_told_is_limited_and_ends_with_its_block(tmp_path: Path):
     with confined_process("metseg_worker.reading", tmp_path, USUAL):
-        [waiting] = [one for one in psutil.Process().children() if "metseg_worker.reading" in one.cmdline()]
+        [waiting] = children_with("metseg_worker.reading")
         wait_for(lambda: waiting.rlimit(resource.RLIMIT_AS) == (USUAL.memory_bytes, USUAL.memory_bytes))
     assert not waiting.is_running()
 

@@ -37,8 +37,12 @@ class Learner:
     model: keras.Model
 
     def probability(self, slices: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
-        """Return the served network's probability of lesion, (n, w, h, 1), for slices (n, w, h, 3)."""
-        found = self.network.predict(slices, batch_size=batch, verbose=0)
+        """Return the served network's probability of lesion, (n, w, h, 1), for n ≥ 1 slices (n, w, h, 3).
+
+        The last batch is filled up: of a smaller one a device may get nothing, and convolutions of that may fail.
+        """
+        full = np.pad(slices, [(0, -len(slices) % batch), (0, 0), (0, 0), (0, 0)])
+        found = self.network.predict(full, batch_size=batch, verbose=0)[: len(slices)]
         return np.asarray(keras.ops.convert_to_numpy(lesion_probability(found)), dtype=np.float32)
 
     def begin(self, recipe: Recipe) -> None:
