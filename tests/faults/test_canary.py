@@ -15,6 +15,7 @@ from canary import (
     NAME,
     SUCCEEDING,
     folder_content,
+    gzip_of_patient,
     holds_name,
     nifti_of_patient,
     png_of_patient,
@@ -67,7 +68,10 @@ def test_a_planted_name_is_found_nowhere(tmp_path: Path) -> None:
 
 
 def end_in_every_other_way(stack: FaultStack, sender: Sender) -> list[str]:
-    """A job that fails in each stage after reading, one that is cancelled, deleted, lost; what Redis told then."""
+    """Jobs with an earlier scan, failed in each later stage, cancelled, deleted, lost; what Redis told then."""
+    compared = sender.send(nifti_of_patient(), earlier=gzip_of_patient())
+    assert sender.end(compared) == "succeeded"
+    sender.fetch_all(compared)
     flat = sender.send(nifti_of_patient(nifti(np.ones(SHAPE, np.int16))))
     assert sender.end(flat) == "input_unsupported"
     stack.serving.spoil = not_a_number

@@ -22,11 +22,15 @@ class Sender:
         """Close the connections."""
         self.http.close()
 
-    def send(self, scan: bytes) -> str:
-        """The path of a job."""
+    def send(self, scan: bytes, earlier: bytes | None = None) -> str:
+        """The path of a job, with an earlier scan to compare with where one is given."""
+        given = {"file": scan} | ({} if earlier is None else {"previous_file": earlier})
         answer = self.http.post(
             "/v1/jobs",
-            files={"file": (f"{NAME}.dcm", scan, f"application/{NAME}", {"X-Part": PATIENT})},
+            files={
+                field: (f"{NAME}.dcm", content, f"application/{NAME}", {"X-Part": PATIENT})
+                for field, content in given.items()
+            },
             data={"webhook_url": self._webhook_url},
             headers={"Idempotency-Key": f"{NAME} {uuid4()}"},
         )
