@@ -2,8 +2,8 @@
 
 240 × 240 × 155 voxels of 1 mm, as BraTS has them, with twenty lesions, as a NIfTI file and as a DICOM series, of
 which a second process makes DICOM objects beside all else. A worker's own code reads, prepares, finishes, writes;
-a rule stands in for the network, and its time is taken off. Beside it dcm2niix converts the series, and with
-`--peer-python` SimpleITK resamples the volume to the same grid, read and written.
+a rule stands in for the network, and its time is taken off. Beside it dcm2niix converts the series, and SimpleITK
+resamples the volume to the same grid, read and written.
 Processor time is told too, for a machine that is busy with other things: of all processes, and of those that one
 waits for the other, which is what a quiet machine of two cores takes.
 """
@@ -79,7 +79,6 @@ class BrightIsLesion(ServingClient):
 def main() -> int:
     """Make the volume, time everything in processes of their own, print a line for each; 1 beyond an aim."""
     parser = argparse.ArgumentParser("benchmarks.finish", description=__doc__)
-    parser.add_argument("--peer-python", type=Path, help="a Python that has SimpleITK")
     parser.add_argument("--runs", type=int, default=3, help="of each the fastest counts")
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -93,9 +92,7 @@ def main() -> int:
         bests = [_metseg(folder / name, arguments.runs) for name in ("head.nii.gz", "series")]
         if shutil.which("dcm2niix"):
             _tell("dcm2niix: convert", min(_dcm2niix(folder) for _ in range(arguments.runs)))
-        if arguments.peer_python is not None:
-            seconds = min(_resample(arguments.peer_python, folder) for _ in range(arguments.runs))
-            _tell("SimpleITK: read, resample, write", seconds)
+        _tell("SimpleITK: read, resample, write", min(_resample(folder) for _ in range(arguments.runs)))
     return int(any(best["seconds"] > AIM_S or best["mib"] > AIM_MIB for best in bests))
 
 
@@ -202,8 +199,8 @@ def _dcm2niix(folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def _resample(python: Path, folder: Path) -> float:
-    command = [str(python), "-c", RESAMPLE, str(folder / "head.nii.gz"), str(folder / "resampled.nii.gz")]
+def _resample(folder: Path) -> float:
+    command = [sys.executable, "-c", RESAMPLE, str(folder / "head.nii.gz"), str(folder / "resampled.nii.gz")]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
