@@ -4,8 +4,6 @@ It has no weights and no folder of its own. Its card and its digest follow from 
 keeps the members that it was accepted with.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metseg.card import ModelCard
+from metseg.digests import sha256_of_all
 from metseg.jobs import ENSEMBLE, ModelRef, ModelVersion
 from metseg.report import Lesion
 from metseg.volume import Volume
@@ -29,8 +28,7 @@ def version_of(card: ModelCard) -> ModelVersion:
 
 def ensemble_ref(members: Sequence[ModelVersion]) -> ModelRef:
     """The ensemble of these members; its digest is taken over theirs, in their order."""
-    digests = json.dumps([member.digest for member in members])
-    digest = hashlib.sha256(digests.encode()).hexdigest()
+    digest = sha256_of_all(member.digest for member in members)
     return ModelRef(name=ENSEMBLE, version=RULE_VERSION, digest=digest, members=tuple(members))
 
 
@@ -43,7 +41,7 @@ def ensemble_card(cards: Sequence[ModelCard]) -> ModelCard:
     Args:
         cards: Of the members, at least one.
     """
-    first, weights = cards[0], "".join(card.weights_sha256 for card in cards)
+    first = cards[0]
     named = ", ".join(f"{card.name} {card.version}" for card in cards)
     told = f"The mean of {named}. How good it is was not measured; the scores of its members stand in their cards."
     return ModelCard(
@@ -59,7 +57,7 @@ def ensemble_card(cards: Sequence[ModelCard]) -> ModelCard:
         gflop_per_slice=round(sum(card.gflop_per_slice for card in cards), 2),
         training_data=list(dict.fromkeys(data for card in cards for data in card.training_data)),
         scores=[],
-        weights_sha256=hashlib.sha256(weights.encode()).hexdigest(),
+        weights_sha256=sha256_of_all(card.weights_sha256 for card in cards),
         software={name: version for card in cards for name, version in card.software.items()},
         intended_use=" ".join(dict.fromkeys(card.intended_use for card in cards)),
         limits=[told, *dict.fromkeys(limit for card in cards for limit in card.limits)],
