@@ -7,11 +7,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from collections.abc import Iterable, Iterator
+from importlib.metadata import distributions, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from metseg.settings import EnvSettings
 
@@ -34,21 +35,27 @@ FOUND_BY_NAME = {
 
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys
+packages, absent = map(json.loads, sys.argv[1:])
+sys.modules.update(dict.fromkeys(absent))
 def names(package):
     yield package
     for found in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
         yield found.name
-for package in sys.argv[1:]:
+for package in packages:
     for name in names(package):
         importlib.import_module(name)
 sys.stdout.write(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
-def loaded_by_importing(*packages: str) -> set[str]:
-    """The top-level modules that a fresh interpreter holds after importing every module of `packages`."""
-    command = [sys.executable, "-c", IMPORT_ALL, *packages]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+def loaded_by_importing(*packages: str, absent: Iterable[str] = ()) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after importing every module of `packages`.
+
+    To that interpreter, those that are `absent` are not installed.
+    """
+    command = [sys.executable, "-c", IMPORT_ALL, json.dumps(packages), json.dumps(sorted(absent))]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
     return set(json.loads(result.stdout.splitlines()[-1]))
 
 
@@ -93,6 +100,23 @@ def declared(package: str, *, extras: bool) -> set[str]:
     return {normalised(requirement) for requirement in requirements}
 
 
+def installed_with(package: str) -> set[str]:
+    """What installing a package of ours brings along, itself included."""
+    installed = {normalised(one.name) for one in distributions()}
+    found: set[tuple[str, frozenset[str]]] = set()
+    to_see = [(normalised(package), frozenset[str]())]
+    while to_see:
+        seen = to_see.pop()
+        if seen in found or seen[0] not in installed:
+            continue
+        found.add(seen)
+        for requirement in map(Requirement, requires(seen[0]) or []):
+            marker, chosen = requirement.marker, ("", *seen[1])
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in chosen):
+                to_see.append((normalised(requirement.name), frozenset(requirement.extras)))
+    return {name for name, _ in found}
+
+
 def settings_classes() -> Iterator[type[EnvSettings]]:
     """Every class that reads variables of the environment."""
     places = [
@@ -117,6 +141,14 @@ def test_importing_every_module_loads_no_tensorflow(package: str) -> None:
 
 def test_the_page_needs_neither_redis_nor_grpc() -> None:
     assert loaded_by_importing("metseg_ui", "metseg_client") & {"redis", "rq", "grpc"} == set()
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES.keys() - {"metseg"}))
+def test_a_package_needs_nothing_that_is_not_installed_with_it(package: str) -> None:
+    there = installed_with(package)
+    names = packages_distributions() | {ours: [ours] for ours in PACKAGES}
+    absent = {name for name, several in names.items() if not there.intersection(map(normalised, several))}
+    assert package in loaded_by_importing(package, absent=absent)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -4,17 +4,14 @@ It has no weights and no folder of its own. Its card and its digest follow from 
 keeps the members that it was accepted with.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metseg.card import ModelCard
 from metseg.digests import sha256_of_all
 from metseg.jobs import ENSEMBLE, ModelRef, ModelVersion
-from metseg.report import Lesion
-from metseg.volume import Volume
 
 FEWEST_MEMBERS: Final = 2
 RULE_VERSION: Final = 1
@@ -64,24 +61,3 @@ def ensemble_card(cards: Sequence[ModelCard]) -> ModelCard:
         licence="; ".join(dict.fromkeys(card.licence for card in cards)),
         created_at=max(card.created_at for card in cards),
     )
-
-
-def with_disagreement(
-    lesions: Sequence[Lesion], labels: NDArray[np.uint16], views: Iterable[Volume]
-) -> list[Lesion]:
-    """The lesions with the mean probability that each member gives them, and how far these lie apart.
-
-    Args:
-        lesions: All of the scan, numbered from 1.
-        labels: (x, y, z), the lesion's number in each of its voxels.
-        views: Probabilities by member, on the same grid; one is taken after the other.
-    """
-    inside = labels > 0
-    numbers = labels[inside]
-    voxels = np.bincount(numbers)[1:]
-    means = np.array([np.bincount(numbers, weights=view.array[inside])[1:] / voxels for view in views])
-    told = {"member_probabilities": means.T.tolist(), "disagreement": np.ptp(means, axis=0).tolist()}
-    return [
-        lesion.model_copy(update={name: values[lesion.label - 1] for name, values in told.items()})
-        for lesion in lesions
-    ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metseg.card import ModelCard
 from metseg.confidence import with_confidence
-from metseg.ensemble import with_disagreement
+from metseg.disagreement import with_disagreement
 from metseg.errors import ServingContractError
 from metseg.jobs import Stage
 from metseg.lesions import LesionRules, find_lesions
