@@ -40,11 +40,12 @@ def sum_lines(follow_up: FollowUp) -> list[str]:
     if verdict.sum_mm is None or verdict.baseline_sum_mm is None or verdict.nadir_sum_mm is None:
         return []
     now, baseline, nadir = verdict.sum_mm, verdict.baseline_sum_mm, verdict.nadir_sum_mm
+    growth = _signed(verdict.largest_growth_mm or 0.0, 1)
     return [
         f"Sum of the targets' longest diameters: {now:.1f} mm; at baseline {baseline:.1f} mm "
         f"({_percent(verdict.change_from_baseline_percent)}), smallest before {nadir:.1f} mm "
         f"({_percent(verdict.change_from_nadir_percent)}).",
-        f"The target that grew most since the smallest sum is {verdict.largest_growth_mm or 0.0:+.1f} mm longer.",
+        f"Longest diameter of the target that grew most since then: {growth} mm.",
     ]
 
 
@@ -80,4 +81,10 @@ def _numbers(labels: list[int]) -> str:
 
 
 def _percent(change: float | None) -> str:
-    return "-" if change is None else f"{change:+.0f} %"
+    return "-" if change is None else f"{_signed(change, 0)} %"
+
+
+def _signed(change: float, digits: int) -> str:
+    """The number with its sign; nothing has none, neither plus nor minus."""
+    rounded = round(change, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"

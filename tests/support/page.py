@@ -132,7 +132,7 @@ class MetsegPage:
         return int((far <= tolerance).sum())
 
     def lesion_rows(self) -> list[dict[str, str]]:
-        """The lesion table as a screen reader finds it, which the page draws after the slice; fails without one."""
+        """The lesion table as a screen reader finds it, drawn after the slice; fails without one."""
         table = self.browser_page.get_by_test_id("stDataFrame").locator("table").first
         expect(table.locator("tbody tr").first).to_be_attached(timeout=REACT_S * 1000)
         heads = table.locator("th").all_text_contents()
