@@ -31,11 +31,17 @@ def traced(tmp_path: Path, shared_redis: RedisServer, own_status_server: StatusS
         yield running
 
 
-def spans_of(api: ApiService) -> Spans:
-    """The spans so far, sent at once."""
-    api.app.state.backends.tracer._provider.force_flush()
-    assert api.settings.trace_file is not None
-    return spans_in(api.settings.trace_file)
+def spans_of(api: ApiService, requests: int) -> Spans:
+    """The spans once those of so many requests are there; a request's own ends after its answer is sent."""
+    path = api.settings.trace_file
+    assert path is not None
+
+    def all_there() -> bool:
+        api.app.state.backends.tracer._provider.force_flush()
+        return sum(span["kind"] == "server" for span in spans_in(path)) >= requests
+
+    wait_until(all_there, within_s=10)
+    return spans_in(path)
 
 
 def test_a_request_goes_on_with_the_trace_of_its_sender_and_names_it(traced: ApiService) -> None:
@@ -43,7 +49,7 @@ def test_a_request_goes_on_with_the_trace_of_its_sender_and_names_it(traced: Api
     assert answer.status_code == 202
     assert answer.headers["x-trace-id"] == TRACE
     job_id = answer.json()["id"]
-    spans = spans_of(traced)
+    spans = spans_of(traced, 1)
     assert {span["trace_id"] for span in spans} == {TRACE}
     queued = named(spans, "enqueue")
     assert line_of(spans, queued) == ["enqueue", "POST /v1/jobs"]
@@ -57,7 +63,7 @@ def test_a_trace_tells_of_routes_and_ids_and_not_of_what_was_sent(traced: ApiSer
     traced.http.get("/v1/jobs/Doe/Doe?Doe", headers={"User-Agent": "Doe"})
     traced.http.get("/v1/jobs/Doe")
     traced.http.request("DOE", "/v1/jobs")
-    spans = spans_of(traced)
+    spans = spans_of(traced, 5)
     assert [span["name"] for span in spans if span["kind"] == "server"] == [
         "POST /v1/jobs",
         "GET /v1/jobs/{job_id}",
@@ -93,7 +99,7 @@ def test_a_problem_names_its_trace_and_so_does_the_log(
 def test_probes_are_not_traced(traced: ApiService) -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
         assert "x-trace-id" not in traced.http.get(path).headers
-    assert spans_of(traced) == []
+    assert spans_of(traced, 0) == []
 
 
 def test_a_gateway_that_traces_nothing_names_no_trace(api: ApiService) -> None:
