@@ -73,7 +73,7 @@ def test_a_folder_of_slices_becomes_a_served_model(
 
 
 @pytest.mark.slow
-def test_each_level_of_a_unet_plus_plus_is_measured_and_exported_with_its_own_cost_and_dice(
+def test_a_level_of_a_unet_plus_plus_is_measured_and_exported_with_its_own_cost_and_dice(
     write_cases, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -85,13 +85,13 @@ def test_each_level_of_a_unet_plus_plus_is_measured_and_exported_with_its_own_co
     assert main(["export", *run, "--level", "2", "--models", "models"]) == 2
     assert "report.json" in capsys.readouterr().err
     cards = []
-    for level in range(1, 5):
+    for level in (1, 3):
         assert main(["evaluate", *run, "--level", str(level)]) == 0
         assert main(["export", *run, "--level", str(level), "--models", "models", "--version", str(level)]) == 0
         cards.append(ModelCard.read(tmp_path / "models" / "unet_plus_plus" / str(level) / CARD_PATH))
         told = json.loads((tmp_path / "runs" / "nested" / f"l{level}" / "report.card.json").read_text())
         assert [score.model_dump() for score in cards[-1].scores] == told["scores"]
-    assert [card.preset for card in cards] == [f"narrow-l{level}" for level in range(1, 5)]
+    assert [card.preset for card in cards] == ["narrow-l1", "narrow-l3"]
     for card in cards:
         network = build_network(card.network, card.preset)
         assert (card.parameters, card.gflop_per_slice) == (network.count_params(), round(count_gflop(network), 2))
