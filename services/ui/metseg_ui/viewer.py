@@ -99,7 +99,6 @@ def _show_table(report: Report, study: Study) -> None:
         column_config={
             "No.": st.column_config.NumberColumn(width=40),
             "mm³": st.column_config.NumberColumn(format="%.0f", help="Volume in cubic millimetres"),
-            "mL": st.column_config.NumberColumn(format="%.2f", help="Volume in millilitres"),
             "mm²": st.column_config.NumberColumn(format="%.0f", help="Area in square millimetres"),
             "px²": st.column_config.NumberColumn(help="Area in pixels"),
             "p": st.column_config.NumberColumn(format="%.2f", help="Mean probability inside the lesion"),

@@ -68,12 +68,11 @@ ARTEFACTS = {
 
 
 def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
-    """Columns of the lesion table, one entry a lesion, in the units that are known."""
+    """Columns of the lesion table, one entry a lesion, in the units that are known; what decides comes first."""
     lesions = report.lesions
     columns: dict[str, list[Any]] = {"No.": [lesion.label for lesion in lesions]}
     if not study.is_picture:
         columns["mm³"] = [_rounded(lesion.volume_mm3, 1) for lesion in lesions]
-        columns["mL"] = [_rounded(lesion.volume_mm3, 3, per=1000) for lesion in lesions]
     elif study.has_spacing:
         columns["mm²"] = [_rounded(lesion.area_mm2, 1) for lesion in lesions]
     else:
@@ -81,20 +80,20 @@ def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
     columns[f"Size {unit(study)}"] = [diameters(lesion) for lesion in lesions]
     if report.rano_bm is not None and report.rano_bm.applies:
         columns["RANO-BM"] = [_verdict_text(report.rano_bm, lesion) for lesion in lesions]
-    if not study.is_picture:
-        columns["Slices"] = [lesion.slices_spanned for lesion in lesions]
-        columns["Slice"] = [_slice_text(study, lesion) for lesion in lesions]
-    columns["Centre"] = [centre_text(lesion) for lesion in lesions]
-    if any(lesion.hemisphere for lesion in lesions):
-        columns["Side"] = [lesion.hemisphere or "–" for lesion in lesions]
-    if any(lesion.head_surface_mm is not None for lesion in lesions):
-        columns["Depth mm"] = [_rounded(lesion.head_surface_mm, 0) for lesion in lesions]
-    columns["p"] = [_rounded(lesion.mean_probability, 2) for lesion in lesions]
-    columns["Highest p"] = [_rounded(lesion.max_probability, 2) for lesion in lesions]
     if any(lesion.confidence is not None for lesion in lesions):
         columns["Confidence"] = [_rounded(lesion.confidence, 2) for lesion in lesions]
     if report.model.members:
         columns["Disagreement"] = [_rounded(lesion.disagreement, 2) for lesion in lesions]
+    if any(lesion.hemisphere for lesion in lesions):
+        columns["Side"] = [lesion.hemisphere or "–" for lesion in lesions]
+    columns["Centre"] = [centre_text(lesion) for lesion in lesions]
+    if any(lesion.head_surface_mm is not None for lesion in lesions):
+        columns["Depth mm"] = [_rounded(lesion.head_surface_mm, 0) for lesion in lesions]
+    if not study.is_picture:
+        columns["Slice"] = [_slice_text(study, lesion) for lesion in lesions]
+        columns["Slices"] = [lesion.slices_spanned for lesion in lesions]
+    columns["p"] = [_rounded(lesion.mean_probability, 2) for lesion in lesions]
+    columns["Highest p"] = [_rounded(lesion.max_probability, 2) for lesion in lesions]
     return columns
 
 
@@ -223,9 +222,9 @@ def _slice_text(study: Study, lesion: Lesion) -> str:
     return f"{plane} {index + 1}"
 
 
-def _rounded(value: float | None, digits: int, per: float = 1) -> float | None:
+def _rounded(value: float | None, digits: int) -> float | None:
     """What a screen reader is to read; the full figures are in the downloads."""
-    return None if value is None else round(value / per, digits)
+    return None if value is None else round(value, digits)
 
 
 def _longest(lesion: Lesion) -> float:
