@@ -24,9 +24,6 @@ export METSEG_DATA := $(abspath ../shared/data)
 endif
 endif
 
-# These tests only compute and may run side by side; others start services and wait for them.
-COMPUTING := tests/trainer
-
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -54,8 +51,8 @@ test: install models  ## every test but the containers', with the running stack 
 	@deploy/local/system_parts.sh promtool
 	@deploy/local/system_parts.sh dicom
 	@deploy/local/system_parts.sh jpeg_lossless
-	$(PYTHON) -m pytest -m "not containers" -n logical --maxprocesses 4 --dist loadfile $(COMPUTING)
-	$(PYTHON) -m pytest -m "not containers" $(COMPUTING:%=--ignore=%)
+	$(PYTHON) -m pytest -m "not stack and not browser and not containers" -n logical --maxprocesses 4 --dist loadfile
+	$(PYTHON) -m pytest -m "(stack or browser) and not containers"
 
 test-fast: install  ## the tests that need no stack, no browser and no patience
 	$(PYTHON) -m pytest -m "not slow and not stack and not browser and not containers"

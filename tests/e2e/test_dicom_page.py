@@ -61,12 +61,10 @@ def archived(files: list[Path], path: Path) -> Path:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("sent", ["as files", "as a zip file"])
 def test_a_series_is_dropped_shown_and_its_objects_are_taken_home(
-    visit: MetsegPage, phantom: Volume, tmp_path: Path, sent: str
+    visit: MetsegPage, phantom: Volume, tmp_path: Path
 ) -> None:
-    files = write(classic(phantom), tmp_path / "series")
-    visit.upload(*files if sent == "as files" else [archived(files, tmp_path / "series.zip")])
+    visit.upload(*write(classic(phantom), tmp_path / "series"))
     visit.wait_done(400)
     assert len(visit.lesion_rows()) >= 2
     assert "lesion" in visit.slice_text

@@ -113,7 +113,7 @@ def leaks(places: Iterable[tuple[str, bytes]]) -> list[str]:
     [
         f"a log of {NAME.upper()}".encode(),
         NAME.encode("utf-16-le"),
-        gzip.compress(NAME.encode()),
+        gzip.compress(NAME.encode(), mtime=0),
         zlib.compress(NAME.encode()),
         png_of_patient(),
         *(make() for make in SUCCEEDING.values()),
