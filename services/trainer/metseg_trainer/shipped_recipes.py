@@ -112,8 +112,8 @@ The weights that ship were made by these stages, but not in one run. In the firs
 gave somewhat other scans. The fifth was run in three parts: 24 epochs at 6e-4, the first with fewer lone slices
 (130 of 400); 18 at 4e-4, from the mean of the weights before and after the first part; and 4 at 4e-4, from a fifth
 of the weights before the stage and four fifths of those after the second part, of which the running mean over the
-steps was kept. The last stage began with those weights at half
-precision; its running mean over the epochs was kept, after the last one."""
+steps was kept. The last stage began with those weights at half precision; its running mean over the epochs was
+kept, after the last one."""
 
 UNET_PLUS_PLUS = Recipe(
     name="shipped-unet_plus_plus",
