@@ -167,8 +167,8 @@ class ModelCard(CardPart):
     """What stands in `card.json`; `read` and `write` keep it whole.
 
     `classes` counts the channels of the network's own answer: 1 for lesion, more for background and its kinds.
-    `mirrored` says that the served answer is the mean of the network's for a slice and for its mirror image, left
-    for right, at twice the cost; `gflop_per_slice` counts both.
+    `mirrored` says that the served answer pools the network's for a slice and for its mirror image, left for right
+    (the mean of their logits), at twice the cost; `gflop_per_slice` counts both.
     """
 
     schema_version: Literal[1] = 1

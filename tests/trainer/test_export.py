@@ -115,15 +115,20 @@ def test_a_network_of_several_classes_is_served_as_one_probability_of_lesion(
     np.testing.assert_allclose(answer, classes[..., 1:].sum(-1, keepdims=True), atol=1e-5)
 
 
-def test_a_mirrored_export_answers_alike_on_either_side_and_with_the_mean_of_both(
-    network: keras.Model, card: ModelCard, tmp_path: Path
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize(("name", "preset"), [("attention_unet", "tiny"), ("unet_plus_plus", "tiny")])
+def test_a_mirrored_export_answers_alike_on_either_side_and_pools_both(
+    card: ModelCard, tmp_path: Path, name: str, preset: str, classes: int
 ) -> None:
+    network = unsettle_norms(build_network(name, preset, (SIDE, SIDE), classes=classes))
     mirrored = card.model_copy(update={"mirrored": True})
     slices = noise(2, SIDE)
     predict = saved_model_predictor(export_network(network, mirrored, tmp_path))
     answer, answer_of_mirror_image = predict([slices, slices[:, ::-1]])
-    plain = network.predict(np.concatenate([slices, slices[:, ::-1]]), verbose=0)
-    np.testing.assert_allclose(answer, (plain[:2] + plain[2:, ::-1]) / 2, atol=1e-5)
+    plain = network.predict(np.concatenate([slices, slices[:, ::-1]]), verbose=0).astype(np.float64)
+    lesion = plain if classes == 1 else 1 - plain[..., :1]
+    odds = np.sqrt(lesion[:2] / (1 - lesion[:2]) * (lesion[2:] / (1 - lesion[2:]))[:, ::-1])
+    np.testing.assert_allclose(answer, odds / (1 + odds), atol=1e-5)
     np.testing.assert_allclose(answer, answer_of_mirror_image[:, ::-1], atol=1e-5)
     assert mirrored.digest != card.digest
 

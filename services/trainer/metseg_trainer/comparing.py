@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 from tqdm import tqdm
 
 from metseg.ensemble import ensemble_card
@@ -17,6 +18,9 @@ from metseg_trainer.metrics.bootstrap import Estimate, mean_with_interval
 from metseg_trainer.predictions import PredictionCache
 
 FLIPS = " + flips"
+
+SURE = 1e-6
+"""Nearer to 0 or 1 an answer is not told from either, as float32 cannot tell it from 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +129,9 @@ def compare(entrants: Sequence[Entrant], sets: Mapping[str, Sequence[Case]]) -> 
 
 
 def flipped(entrant: Entrant) -> Entrant:
-    """Let an entrant see each slice mirrored too, left for right, and take the mean."""
+    """Let an entrant see each slice mirrored too, left for right, and pool both answers as `lesion_finder`."""
     subject = entrant.subject
-    cache = subject.cache and PredictionCache(subject.cache.folder, f"flips {subject.cache.model}")
+    cache = subject.cache and PredictionCache(subject.cache.folder, f"pooled flips {subject.cache.model}")
     return Entrant(
         entrant.name + FLIPS, replace(subject, predict=_with_flips(subject.predict), cache=cache), False
     )
@@ -182,6 +186,7 @@ def _with_flips(predict: Predict) -> Predict:
     def predict_flipped(batches: Batches) -> Any:
         for batch in batches:
             straight, mirrored = predict([batch, batch[:, ::-1]])
-            yield (straight + mirrored[:, ::-1]) / 2
+            odds = [logit(np.clip(one, SURE, 1 - SURE)) for one in (straight, mirrored[:, ::-1])]
+            yield expit(np.mean(odds, axis=0, dtype=np.float32))
 
     return predict_flipped

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from metseg.card import CARD_PATH, ModelCard
 from metseg.errors import CardError, MetsegError
 from metseg_trainer.folding import fold_batch_norm
-from metseg_trainer.predictors import find_lesion, keras_predictor, saved_model_predictor
+from metseg_trainer.predictors import keras_predictor, lesion_finder, saved_model_predictor
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 WARMUP_BATCHES = (1, 8)
@@ -101,11 +101,12 @@ def check_export(network: keras.Model, folder: Path, card: ModelCard) -> float:
 
 def _write_saved_model(network: keras.Model, card: ModelCard, folder: Path) -> None:
     folded = fold_batch_norm(network)
+    find = lesion_finder(folded, mirrored=card.mirrored)
     spec = tf.TensorSpec((None, *folded.input_shape[1:]), tf.uint8, name="slices")
 
     @tf.function(input_signature=[spec])
     def probability(slices: tf.Tensor) -> tf.Tensor:
-        return find_lesion(folded, slices, mirrored=card.mirrored)
+        return find(slices)
 
     frozen = convert_variables_to_constants_v2(probability.get_concrete_function())
 

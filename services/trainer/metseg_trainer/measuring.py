@@ -94,7 +94,7 @@ def trained(folder: RunFolder, training_data: Sequence[TrainingData], cache: Pat
     card = make_card(recipe, network, version=1, point=OperatingPoint(), scores=[], training_data=training_data)
     if folder.report.is_file():
         card = read_report(folder.report).write_into(card)
-    kept = _cache(cache, f"{weights_digest(folder.weights)}{' mirrored' * recipe.mirrored}", recipe.preprocessing)
+    kept = _cache(cache, f"{weights_digest(folder.weights)}{' pooled' * recipe.mirrored}", recipe.preprocessing)
     return Subject(card, keras_predictor(network, mirrored=recipe.mirrored), kept)
 
 

@@ -102,7 +102,7 @@ class Recipe:
         phantoms: Synthetic sets by purpose: `train`, `validation` (the operating point is chosen there), `test`.
         preprocessing: As in the model card.
         classes: 1 for lesion against the rest; more for a softmax over the background and the target's classes.
-        mirrored: Answer with the mean for a slice and its mirror image, as in the model card.
+        mirrored: Pool the answers for a slice and its mirror image, as in the model card.
         encoder_weights: Where a pre-trained encoder's weights come from: `imagenet` or a file; None is nowhere.
         batch: Slices a step.
         loss: What is minimised.

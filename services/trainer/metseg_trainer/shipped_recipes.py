@@ -18,9 +18,11 @@ TIGHT_HEAD = Frame(size=(160, 192))
 
 STRONG_CONTRAST = replace(STRONG, contrast=0.45)
 
-LAST_CHENG = Share(slices=170)
-LAST_BTP = Share(slices=20, lesion_fraction=0.6)
-LAST_PHANTOM = Share(slices=210, lesion_fraction=0.7, lone=0.1)
+HALF_SYNTHETIC = {
+    "cheng": Share(slices=170),
+    "btp": Share(slices=20, lesion_fraction=0.6),
+    "phantom": Share(slices=210, lesion_fraction=0.7, lone=0.1),
+}
 
 MORE_PHANTOMS = {
     "cheng": Share(slices=200),
@@ -94,7 +96,7 @@ SHIPPED = Recipe(
         Stage(
             epochs=46,
             frame=TIGHT_HEAD,
-            shares={"cheng": LAST_CHENG, "btp": LAST_BTP, "phantom": LAST_PHANTOM},
+            shares=HALF_SYNTHETIC,
             fresh_rate=6e-4,
         ),
         Stage(epochs=50, frame=TIGHT_HEAD, shares=MORE_PHANTOMS, fresh_rate=1e-3),
@@ -125,7 +127,7 @@ UNET_PLUS_PLUS = Recipe(
         Stage(
             epochs=29,
             frame=TIGHT_HEAD,
-            shares={"cheng": LAST_CHENG, "btp": LAST_BTP, "phantom": LAST_PHANTOM},
+            shares=HALF_SYNTHETIC,
         ),
         Stage(epochs=32, frame=TIGHT_HEAD, shares=EVEN, fresh_rate=1.2e-3),
     ),

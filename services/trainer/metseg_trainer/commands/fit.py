@@ -118,7 +118,7 @@ def _add_changes(group: "argparse._ArgumentGroup") -> None:
         "--mirrored",
         action="store_true",
         default=None,
-        help="judge and serve the mean of the answers for a slice and its mirror image, at twice the cost",
+        help="judge and serve the pooled answers for a slice and its mirror image, at twice the cost",
     )
     group.add_argument("--seed", type=int, metavar="N", help="of everything random, the kept patients too")
 

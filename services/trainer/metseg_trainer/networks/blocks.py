@@ -37,3 +37,8 @@ def probability_head(x: Any, classes: int, name: str = "head", output: str = "pr
     scores = keras.layers.Conv2D(classes, 1, name=name)(x)
     rule = "sigmoid" if classes == 1 else "softmax"
     return keras.layers.Activation(rule, dtype="float32", name=output)(scores)
+
+
+def is_probability(layer: keras.Layer) -> bool:
+    """Say whether a layer is the last one of a `probability_head`."""
+    return isinstance(layer, keras.layers.Activation) and layer.name.startswith("probability")
