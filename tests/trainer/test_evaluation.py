@@ -19,17 +19,17 @@ def test_a_touched_lesion_is_found_and_what_touches_none_is_false(
     two_balls: tuple[np.ndarray, np.ndarray],
 ) -> None:
     result = judge(seen(*two_balls), OperatingPoint(0.5))
-    assert result.found == (True, False)
-    assert result.false_lesions == 2
-    assert result.true_diameters_mm == pytest.approx((10, 4), rel=0.06)
+    assert result.numbered.found == (True, False)
+    assert result.numbered.false_lesions == 2
+    assert result.numbered.diameters_mm == pytest.approx((10, 4), rel=0.06)
     assert 0.6 < result.dice < 0.9
     assert (result.lesionwise.found, result.lesionwise.false_lesions) == (1, 2)
 
 
 def test_threshold_and_smallest_lesion_remove_false_ones(two_balls: tuple[np.ndarray, np.ndarray]) -> None:
-    assert judge(seen(*two_balls), OperatingPoint(0.7)).false_lesions == 1
-    assert judge(seen(*two_balls), OperatingPoint(0.7, min_lesion_mm3=2)).false_lesions == 0
-    assert judge(seen(*two_balls), OperatingPoint(0.95)).found == (False, False)
+    assert judge(seen(*two_balls), OperatingPoint(0.7)).numbered.false_lesions == 1
+    assert judge(seen(*two_balls), OperatingPoint(0.7, min_lesion_mm3=2)).numbered.false_lesions == 0
+    assert judge(seen(*two_balls), OperatingPoint(0.95)).numbered.found == (False, False)
 
 
 def test_counts_by_threshold_are_those_of_the_judged_case(two_balls: tuple[np.ndarray, np.ndarray]) -> None:
@@ -48,7 +48,7 @@ def test_a_picture_is_measured_in_pixels_and_has_no_millimetres() -> None:
     truth[5:15, 5:15] = 1
     shifted = np.roll(truth, 3, axis=0)
     result = judge(seen(truth, 0.9 * shifted, spacing=7.0, picture=True), OperatingPoint())
-    assert (result.unit, result.hd95, result.true_diameters_mm) == ("px", 3, ())
+    assert (result.unit, result.hd95, result.numbered.diameters_mm) == ("px", 3, ())
     missed = judge(seen(truth, 0 * shifted, picture=True), OperatingPoint())
     assert missed.hd95 == missed.lesionwise.hd95 == pytest.approx(50, abs=0.02)
 
@@ -68,5 +68,7 @@ def test_a_case_without_truth_or_prediction_has_finite_figures(
 
 
 def test_diameters_count_millimetres_and_not_voxels(two_balls: tuple[np.ndarray, np.ndarray]) -> None:
-    single, double = (judge(seen(*two_balls, spacing=s), OperatingPoint()).true_diameters_mm for s in (1.0, 2.0))
+    single, double = (
+        judge(seen(*two_balls, spacing=s), OperatingPoint()).numbered.diameters_mm for s in (1.0, 2.0)
+    )
     assert double == pytest.approx([2 * diameter for diameter in single])

@@ -53,8 +53,8 @@ def test_each_label_of_a_volume_is_a_lesion(card: ModelCard, tmp_path: Path) -> 
         nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"a_{ending}.nii.gz")
     (seen,) = see_cases(find_cases(tmp_path), card, _bright_is_lesion(200))
     result = judge(seen, OperatingPoint())
-    assert result.found == (True, True)
-    assert result.false_lesions == 0
+    assert result.numbered.found == (True, True)
+    assert result.numbered.false_lesions == 0
     assert result.dice > 0.95
 
 
@@ -166,6 +166,16 @@ def test_choosing_on_lesions_enough_fits_the_confidence_into_report_card_and_pag
     assert read_report(path).confidence == list(points.confidence)
     assert ModelCard.read(path.with_suffix(".card.json")).confidence == list(points.confidence)
     assert "Brier score" in path.with_suffix(".html").read_text()
+
+
+def test_what_the_screening_point_finds_on_the_cases_judged_is_told(card: ModelCard, volumes: list[Case]) -> None:
+    unsure = Subject(card, lambda batches: (0.9 * answer for answer in _bright_is_lesion(200)(batches)))
+    chosen = choose(unsure, {"own": volumes[:2]})
+    blind = replace(chosen, point=replace(chosen.point, threshold=0.95))
+    report = measure(unsure, {"own": volumes[:2]}, blind, command="x")
+    found = {score.metric: score.value for score in report.scores["own"]}
+    assert found["lesion-wise sensitivity"] == found["false lesions a scan"] == 0
+    assert found["false lesions a scan, at the screening point"] == 2
 
 
 def test_what_is_measured_again_without_choosing_keeps_its_confidence(card: ModelCard) -> None:

@@ -14,8 +14,8 @@ def _two_balls() -> tuple[np.ndarray, np.ndarray]:
 def test_planning_trades_false_lesions_for_found_ones(two_balls: tuple[np.ndarray, np.ndarray]) -> None:
     chosen = choose_points({"volumes": [try_points(seen(*two_balls))]})
     result = judge(seen(*two_balls), chosen.point)
-    assert result.found[0]
-    assert result.false_lesions == 0
+    assert result.numbered.found[0]
+    assert result.numbered.false_lesions == 0
     assert chosen.point.min_lesion_px == 0
 
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from metseg_trainer.evaluation import CaseResult
+from metseg_trainer.evaluation import CaseResult, NumberedLesions
 from metseg_trainer.failures import describe_failures
 from metseg_trainer.metrics.lesionwise import LesionResult, Lesionwise
 from metseg_trainer.metrics.overlap import Overlap
@@ -11,9 +11,8 @@ from metseg_trainer.scoring import SetFindings, by_size, headline, score_set
 
 
 def _result(name: str = "a", dice: float = 0.5, label: str | None = None, **changes: object) -> CaseResult:
-    made = CaseResult(
-        name, name, label, "mm", Overlap(dice, dice, dice, dice), 1.0, 1.0, Lesionwise((), 0), (), (), 0
-    )
+    voxels, numbered = Overlap(dice, dice, dice, dice), NumberedLesions((), (), 0)
+    made = CaseResult(name, name, label, "mm", voxels, 1.0, 1.0, Lesionwise((), 0), numbered)
     return replace(made, **changes)
 
 
@@ -54,13 +53,24 @@ def test_detection_is_pooled_over_lesions_and_f1_can_leave_out_small_ones() -> N
 
 def test_the_share_of_large_lesions_found_counts_them_as_the_data_set_numbers_them() -> None:
     results = [
-        _result("a", true_diameters_mm=(20.0, 9.0, 3.0), found=(True, True, False)),
-        _result("b", true_diameters_mm=(8.0,), found=(False,)),
+        _result("a", numbered=NumberedLesions((20.0, 9.0, 3.0), (True, True, False), 1)),
+        _result("b", numbered=NumberedLesions((8.0,), (False,), 0)),
     ]
     scores = {score.metric: score.value for score in score_set(_findings(results), "x")}
     assert scores["share of lesions of 8 mm and more that are found"] == pytest.approx(2 / 3, abs=1e-4)
-    small = [replace(results[0], true_diameters_mm=(3.0,), found=(True,))]
+    small = [replace(results[0], numbered=NumberedLesions((3.0,), (True,), 0))]
     assert not any("8 mm" in score.metric for score in score_set(_findings(small), "x"))
+
+
+def test_the_screening_point_has_its_own_share_of_large_lesions_and_false_ones() -> None:
+    results = [_result(numbered=NumberedLesions((9.0, 9.0), (True, False), 0))]
+    screened = [NumberedLesions((9.0, 9.0), (True, True), 2)]
+    scores = score_set(replace(_findings(results), screened=screened), "x")
+    told = {score.metric: score.value for score in scores if headline(score)}
+    assert told["share of lesions of 8 mm and more that are found"] == 0.5
+    assert told["share of lesions of 8 mm and more that are found, at the screening point"] == 1
+    assert told["false lesions a scan, at the screening point"] == 2
+    assert not [score for score in score_set(_findings(results), "x") if "screening" in score.metric]
 
 
 def test_lesions_are_told_by_class_of_size() -> None:
@@ -74,9 +84,19 @@ def test_lesions_are_told_by_class_of_size() -> None:
 def test_failures_are_told_in_sentences() -> None:
     results = [
         _result(
-            "a", 0.0, "glioma", lesionwise=Lesionwise((_lesion(30, False),), 2), found=(False,), false_lesions=2
+            "a",
+            0.0,
+            "glioma",
+            lesionwise=Lesionwise((_lesion(30, False),), 2),
+            numbered=NumberedLesions((3.9,), (False,), 2),
         ),
-        _result("b", 0.0, "glioma", lesionwise=Lesionwise((_lesion(600, False),), 0), found=(False,)),
+        _result(
+            "b",
+            0.0,
+            "glioma",
+            lesionwise=Lesionwise((_lesion(600, False),), 0),
+            numbered=NumberedLesions((10.5,), (False,), 0),
+        ),
         _result("c", 0.9, "meningioma"),
     ]
     told = describe_failures(_findings(results))

@@ -17,7 +17,7 @@ PREDICTION_COLOUR = "#ff9f1c"
 
 def pick_cases(results: Sequence[CaseResult]) -> dict[str, CaseResult]:
     """Pick the best, the median and the worst case by Dice, of those whose truth has a lesion where any has."""
-    with_lesion = [result for result in results if result.found] or list(results)
+    with_lesion = [result for result in results if result.numbered.found] or list(results)
     ordered = sorted(with_lesion, key=lambda result: (result.dice, result.name))
     picked = {"best": ordered[-1], "median": ordered[len(ordered) // 2], "worst": ordered[0]}
     return {name: result for name, result in picked.items() if len(ordered) > 2 or name != "median"}

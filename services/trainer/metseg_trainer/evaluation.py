@@ -83,6 +83,21 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class NumberedLesions:
+    """What became of the lesions as the data set numbers them.
+
+    Attributes:
+        diameters_mm: Diameter of the ball of equal volume, of each; empty where nothing can be measured in mm.
+        found: Whether a predicted lesion touches each.
+        false_lesions: Predicted lesions that touch none.
+    """
+
+    diameters_mm: tuple[float, ...]
+    found: tuple[bool, ...]
+    false_lesions: int
+
+
+@dataclass(frozen=True)
 class CaseResult:
     """How one case came out.
 
@@ -95,10 +110,7 @@ class CaseResult:
         hd95: 95th percentile of the distance of surfaces; the penalty of `lesionwise` where one mask is empty.
         surface_dice: Share of the surfaces within 1 mm (1 pixel) of each other.
         lesionwise: By the rules of BraTS-METS; volumes in pixels for a picture without spacing.
-        true_diameters_mm: Diameter of the ball of equal volume, of each numbered lesion of the truth; empty where
-            nothing can be measured in mm.
-        found: Whether a predicted lesion touches each of them.
-        false_lesions: Predicted lesions that touch no lesion of the truth.
+        numbered: The lesions as the data set numbers them.
     """
 
     name: str
@@ -109,14 +121,12 @@ class CaseResult:
     hd95: float
     surface_dice: float
     lesionwise: Lesionwise
-    true_diameters_mm: tuple[float, ...]
-    found: tuple[bool, ...]
-    false_lesions: int
+    numbered: NumberedLesions
 
     @property
     def is_blank(self) -> bool:
         """Whether nothing was marked."""
-        return self.voxels.precision == 0 and not any(self.found) and not self.false_lesions
+        return self.voxels.precision == 0 and not any(self.numbered.found) and not self.numbered.false_lesions
 
     @property
     def dice(self) -> float:
@@ -152,11 +162,6 @@ def judge(seen: SeenCase, point: OperatingPoint) -> CaseResult:
     truth = seen.truth.array
     surfaces = compare_surfaces(truth > 0, labels > 0, seen.spacing)
     lesions = lesionwise(truth > 0, labels > 0, seen.spacing, seen.rules)
-    sizes = np.bincount(truth.reshape(-1))
-    numbers = [int(number) for number in np.flatnonzero(sizes[1:]) + 1]
-    touched = set(np.unique(truth[labels > 0]).tolist())
-    true_positive = set(np.unique(labels[truth > 0]).tolist()) - {0}
-    diameters = [ball_diameter(sizes[number] * seen.truth.voxel_mm3) for number in numbers]
     return CaseResult(
         name=seen.case.name,
         patient=seen.case.patient,
@@ -166,7 +171,20 @@ def judge(seen: SeenCase, point: OperatingPoint) -> CaseResult:
         hd95=min(surfaces.hausdorff95, lesions.penalty),
         surface_dice=surfaces.dice_within(TOLERANCE),
         lesionwise=lesions,
-        true_diameters_mm=tuple(diameters) if seen.has_spacing else (),
+        numbered=find_numbered(seen, labels),
+    )
+
+
+def find_numbered(seen: SeenCase, labels: NDArray[np.uint16]) -> NumberedLesions:
+    """Tell which lesions of the truth the predicted ones (`find_predicted`) touch."""
+    truth = seen.truth.array
+    sizes = np.bincount(truth.reshape(-1))
+    numbers = [int(number) for number in np.flatnonzero(sizes[1:]) + 1]
+    touched = set(np.unique(truth[labels > 0]).tolist())
+    true_positive = set(np.unique(labels[truth > 0]).tolist()) - {0}
+    diameters = [ball_diameter(sizes[number] * seen.truth.voxel_mm3) for number in numbers]
+    return NumberedLesions(
+        diameters_mm=tuple(diameters) if seen.has_spacing else (),
         found=tuple(number in touched for number in numbers),
         false_lesions=int(labels.max()) - len(true_positive),
     )

@@ -16,8 +16,11 @@ from metseg_trainer.case_drawings import draw_case, pick_cases
 from metseg_trainer.datasets import Case, find_cases
 from metseg_trainer.evaluation import (
     CaseResult,
+    NumberedLesions,
     OperatingPoint,
     SeenCase,
+    find_numbered,
+    find_predicted,
     judge,
     parts_by_threshold,
     see_cases,
@@ -207,11 +210,15 @@ def _fit_confidence(
 
 def _measure_set(subject: Subject, name: str, cases: Sequence[Case], points: ChosenPoints) -> SetFindings:
     results: list[CaseResult] = []
+    screened: list[NumberedLesions] = []
+    screening = points.screening
     wanted = sorted({*THRESHOLDS, *(one.threshold for one in points.measured)})
     counts: dict[float, list[Detection]] = {threshold: [] for threshold in wanted}
     volumes = True
     for seen in subject.see(name, cases):
         results.append(judge(seen, points.point))
+        if not seen.is_picture and screening.threshold != points.point.threshold:
+            screened.append(find_numbered(seen, find_predicted(seen, screening)))
         smallest = smallest_voxels(seen, points.point)
         for threshold, parts in parts_by_threshold(seen, wanted).items():
             counts[threshold].append(parts.detect(smallest))
@@ -223,6 +230,7 @@ def _measure_set(subject: Subject, name: str, cases: Sequence[Case], points: Cho
         curve=list(curve.values()),
         at_points={one.name: curve[one.threshold] for one in points.measured},
         volumes=volumes,
+        screened=screened,
     )
 
 

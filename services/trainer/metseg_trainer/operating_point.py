@@ -5,7 +5,7 @@ at every candidate while it is in memory (`try_points`); the choice is made from
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -64,6 +64,12 @@ class ChosenPoints:
     def thresholds(self) -> list[float]:
         """That of the card, then those of other measured points."""
         return list(dict.fromkeys([self.point.threshold, *(one.threshold for one in self.measured)]))
+
+    @property
+    def screening(self) -> OperatingPoint:
+        """Screening's, or planning's where no points were chosen."""
+        thresholds = [one.threshold for one in self.measured if one.name == "screening"]
+        return replace(self.point, threshold=thresholds[0]) if thresholds else self.point
 
 
 def try_points(seen: SeenCase) -> TriedCase:

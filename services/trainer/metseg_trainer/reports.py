@@ -192,8 +192,7 @@ def case_document(result: CaseResult) -> Mapping[str, Any]:
             ],
         },
         "numbered_lesions": {
-            "diameters_mm": result.true_diameters_mm if in_mm else None,
-            "found": result.found,
-            "false_lesions": result.false_lesions,
+            **asdict(result.numbered),
+            "diameters_mm": result.numbered.diameters_mm if in_mm else None,
         },
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from metseg.card import Score
-from metseg_trainer.evaluation import CaseResult
+from metseg_trainer.evaluation import CaseResult, NumberedLesions
 from metseg_trainer.metrics.bootstrap import Estimate, mean_with_interval, ratio_with_interval
 from metseg_trainer.metrics.detection import CurvePoint
 from metseg_trainer.metrics.lesionwise import LesionResult
@@ -26,6 +26,7 @@ F1 = "lesion-wise F1"
 F1_COUNTED = f"lesion-wise F1, lesions of {COUNTED_LESION_MM:g} mm and more"
 LARGE_FOUND = f"share of lesions of {LARGE_LESION_MM:g} mm and more that are found"
 FALSE_LESIONS = "false lesions a scan"
+AT_SCREENING = ", at the screening point"
 
 DEFINITIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -42,6 +43,7 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "counted nor missed, and what touches only them is not false.",
         LARGE_FOUND: "Lesions as the data set numbers them; found when a predicted one touches.",
         FALSE_LESIONS: "Predicted lesions that touch no lesion of the truth, over scans.",
+        f"…{AT_SCREENING}": "The same where the screening threshold is not that of all other figures.",
         "mean HD95": "Mean over cases of the symmetric 95th percentile of the distance of surfaces, weighted by "
         "their area (Nikolov et al. 2018); 0 where both masks are empty. Where one is, 374 mm as in BraTS, or a "
         "picture's diagonal.",
@@ -50,7 +52,16 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-HEADLINES = (DICE, LESIONWISE_DICE, SENSITIVITY, F1_COUNTED, LARGE_FOUND, FALSE_LESIONS)
+HEADLINES = (
+    DICE,
+    LESIONWISE_DICE,
+    SENSITIVITY,
+    F1_COUNTED,
+    LARGE_FOUND,
+    FALSE_LESIONS,
+    LARGE_FOUND + AT_SCREENING,
+    FALSE_LESIONS + AT_SCREENING,
+)
 """What of a report's figures stands among the scores of a card; classes of the main metric do too."""
 
 
@@ -64,6 +75,7 @@ class SetFindings:
         curve: Free-response curve over thresholds.
         at_points: The operating points of the card on these cases, by name.
         volumes: Whether they are volumes, not pictures.
+        screened: One a volume, at the screening point; empty where its threshold is that of `results`.
     """
 
     name: str
@@ -71,6 +83,7 @@ class SetFindings:
     curve: Sequence[CurvePoint]
     at_points: Mapping[str, CurvePoint]
     volumes: bool
+    screened: Sequence[NumberedLesions] = ()
 
 
 @dataclass(frozen=True)
@@ -188,13 +201,19 @@ def _detection(findings: SetFindings) -> list[Named]:
         (F1, _f1(results, 0.0)),
     ]
     if findings.volumes:
-        large = [_large_counts(result) for result in results]
-        figures += [
-            (F1_COUNTED, _f1(results, COUNTED_LESION_MM)),
-            (LARGE_FOUND, ratio_with_interval([a for a, _ in large], [b for _, b in large], patients)),
-            (FALSE_LESIONS, mean_with_interval([float(result.false_lesions) for result in results], patients)),
-        ]
+        figures.append((F1_COUNTED, _f1(results, COUNTED_LESION_MM)))
+        figures += _numbered([result.numbered for result in results], patients)
+    if findings.screened:
+        figures += [(name + AT_SCREENING, figure) for name, figure in _numbered(findings.screened, patients)]
     return figures
+
+
+def _numbered(cases: Sequence[NumberedLesions], patients: Sequence[str]) -> list[Named]:
+    found, large = zip(*map(_large_counts, cases), strict=True)
+    return [
+        (LARGE_FOUND, ratio_with_interval(found, large, patients)),
+        (FALSE_LESIONS, mean_with_interval([float(case.false_lesions) for case in cases], patients)),
+    ]
 
 
 def _f1(results: Sequence[CaseResult], lesion_from_mm: float) -> Estimate | None:
@@ -207,11 +226,9 @@ def _f1(results: Sequence[CaseResult], lesion_from_mm: float) -> Estimate | None
     return ratio_with_interval(doubled, judged, [result.patient for result in results])
 
 
-def _large_counts(result: CaseResult) -> tuple[int, int]:
+def _large_counts(case: NumberedLesions) -> tuple[int, int]:
     large = [
-        found
-        for found, diameter in zip(result.found, result.true_diameters_mm, strict=True)
-        if diameter >= LARGE_LESION_MM
+        found for found, diameter in zip(case.found, case.diameters_mm, strict=True) if diameter >= LARGE_LESION_MM
     ]
     return sum(large), len(large)
 
