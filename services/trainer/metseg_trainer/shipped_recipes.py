@@ -20,29 +20,19 @@ STRONG_CONTRAST = replace(STRONG, contrast=0.45)
 DIM_AND_BRIGHT = replace(STRONG_CONTRAST, gain=0.6)
 """Bright fat leaves the brain few of the grey values: in such scans, lesions of 9 mm were missed."""
 
-FEW_BTP = {
-    "cheng": Share(slices=170),
-    "btp": Share(slices=20, lesion_fraction=0.6),
-    "phantom": Share(slices=210, lesion_fraction=0.7, lone=0.1),
-}
 
-HALF_SYNTHETIC = {
-    "cheng": Share(slices=220),
-    "btp": Share(slices=30, lesion_fraction=0.6),
-    "phantom": Share(slices=250, lesion_fraction=0.7, lone=0.1),
-}
+def _tight_shares(cheng: int, btp: int, phantom: int) -> dict[str, Share]:
+    return {
+        "cheng": Share(slices=cheng),
+        "btp": Share(slices=btp, lesion_fraction=0.6),
+        "phantom": Share(slices=phantom, lesion_fraction=0.7, lone=0.1),
+    }
 
-MORE_PHANTOMS = {
-    "cheng": Share(slices=200),
-    "btp": Share(slices=30, lesion_fraction=0.6),
-    "phantom": Share(slices=270, lesion_fraction=0.7, lone=0.1),
-}
 
-EVEN = {
-    "cheng": Share(slices=250),
-    "btp": Share(slices=30, lesion_fraction=0.6),
-    "phantom": Share(slices=180, lesion_fraction=0.7, lone=0.1),
-}
+FEW_BTP = _tight_shares(170, 20, 210)
+HALF_SYNTHETIC = _tight_shares(220, 30, 250)
+MORE_PHANTOMS = _tight_shares(200, 30, 270)
+EVEN = _tight_shares(250, 30, 180)
 
 SOURCES = (
     Source(
