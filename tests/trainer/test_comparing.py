@@ -87,6 +87,18 @@ def test_flips_show_the_network_the_other_side(card: ModelCard, cases: list[Case
     assert min(mirrored.dice) > 0.9
 
 
+def test_flips_let_the_surer_side_prevail(card: ModelCard, cases: list[Case]) -> None:
+    def predict(batches):
+        for (answer,) in zip(_brighter_than(200, 0.9)(batches), strict=True):
+            doubting = answer.copy()
+            doubting[:, answer.shape[1] // 2 :] *= 0.2 / 0.9
+            yield doubting
+
+    doubter = Entrant("doubter", Subject(card.model_copy(update={"threshold": 0.58}), predict))
+    _, pooled = compare([doubter, flipped(doubter)], {"own": cases}).rows
+    assert min(pooled.dice) > 0.9, "0.9 and 0.2 are 0.6 by their logits and 0.55 in the mean"
+
+
 def test_a_comparison_wants_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare"]) == 2
     assert "--models or --runs" in capsys.readouterr().err
