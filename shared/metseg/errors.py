@@ -16,16 +16,19 @@ sentence for people: what was expected and what came. A message never holds a fi
     │   ├─ CompressionError        input_compression
     │   ├─ NotMrError              input_not_mr
     │   ├─ WrongBodyPartError      input_body_part
-    │   └─ SeriesError             series_unusable (and below it those of `metseg.series_errors`)
+    │   ├─ TooManyLesionsError     input_too_many_lesions
+    │   └─ SeriesError             series_unusable (and below it those of `metseg.imaging.series_errors`)
     ├─ RequestError                request_invalid
     │   └─ UnknownModelError       model_unknown
     ├─ ServingError                serving_failed
     │   ├─ ServingUnavailableError serving_unavailable
     │   ├─ ServingTimeoutError     serving_timeout
+    │   ├─ ServingExhaustedError   serving_exhausted
+    │   ├─ ServingInternalError    serving_internal
     │   └─ ServingContractError    serving_contract
     ├─ StoreError                  store_failed
     │   ├─ BlobNotFoundError       blob_not_found
-    │   └─ StoreUnavailableError   store_unavailable
+    │   └─ StoreUnavailableError   store_unavailable (NoSpaceError likewise)
     ├─ QueueUnavailableError       queue_unavailable
     ├─ JobError                    job_failed
     │   ├─ JobNotFoundError        job_not_found
@@ -35,6 +38,7 @@ sentence for people: what was expected and what came. A message never holds a fi
     │   ├─ JobCancelledError       job_cancelled
     │   ├─ JobTimeoutError         job_timeout
     │   └─ WorkerLostError         worker_lost
+    ├─ ScratchFullError            scratch_full
     ├─ CardError                   card_invalid
     └─ SettingsError               settings_invalid
 """
@@ -52,7 +56,7 @@ class InputError(MetsegError):
     """The file that came cannot be segmented.
 
     Attributes:
-        of_previous: Whether it belongs to the earlier scan that came along.
+        of_previous: Whether it belongs to the uploaded prior.
     """
 
     code = "input_unusable"
@@ -125,6 +129,12 @@ class WrongBodyPartError(InputError):
     code = "input_body_part"
 
 
+class TooManyLesionsError(InputError):
+    """What was found falls into more parts than can be numbered, so it is noise."""
+
+    code = "input_too_many_lesions"
+
+
 class SeriesError(InputError):
     """The DICOM images that came are not one sound series."""
 
@@ -161,6 +171,18 @@ class ServingTimeoutError(ServingError):
     code = "serving_timeout"
 
 
+class ServingExhaustedError(ServingError):
+    """TF Serving has no memory, or no room, for a request of this size now."""
+
+    code = "serving_exhausted"
+
+
+class ServingInternalError(ServingError):
+    """TF Serving failed by an error of its own, which may pass."""
+
+    code = "serving_internal"
+
+
 class ServingContractError(ServingError):
     """The answer of TF Serving is not what the model card promises."""
 
@@ -183,6 +205,10 @@ class StoreUnavailableError(StoreError):
     """The blob store cannot be reached or written."""
 
     code = "store_unavailable"
+
+
+class NoSpaceError(StoreUnavailableError):
+    """The disk of the blob store is full."""
 
 
 class QueueUnavailableError(MetsegError):
@@ -237,6 +263,12 @@ class WorkerLostError(JobError):
     """The worker died in each of the attempts."""
 
     code = "worker_lost"
+
+
+class ScratchFullError(MetsegError):
+    """The worker's own disk, where an attempt keeps its files, is full."""
+
+    code = "scratch_full"
 
 
 class CardError(MetsegError):

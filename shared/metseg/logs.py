@@ -7,6 +7,7 @@ a message or a local value could carry what stood in a header.
 import json
 import logging
 import sys
+import time
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from typing import Final
 
 FIELDS: Final = (
     *("request_id", "key_id", "method", "route", "status", "duration_ms", "size_bytes", "error", "frames"),
-    *("job_id", "attempt", "rq_id", "queue", "state", "code", "stage", "seconds"),
+    *("job_id", "attempt", "rq_id", "queue", "state", "code", "stage", "seconds", "loop"),
+    *("child_error", "child_frames", "sandbox", "missing"),
     *("slices", "lesions", "wait_status", "waited_s", "swept", "grpc_status", "grpc_details"),
 )
 
@@ -43,6 +45,33 @@ class JsonLines(logging.Formatter):
             line["error"] = type(record.exc_info[1]).__qualname__
             line["frames"] = frames(record.exc_info[2])
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class RepeatLimit(logging.Filter):
+    """Lets a few records of each line of code through in a period; the next one tells how many were left out.
+
+    For loggers that write a line for each connection that is amiss, of which anybody can make many.
+
+    Args:
+        most: Records of one line of code in a period.
+        every_s: Length of a period.
+    """
+
+    def __init__(self, most: int = 10, every_s: float = 60.0) -> None:
+        super().__init__()
+        self._most, self._every_s = most, every_s
+        self._seen: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        began, count = self._seen.get(place, (now, 0))
+        if now - began >= self._every_s:
+            if count > self._most:
+                record.msg, record.args = f"{record.getMessage()} ({count - self._most} more were left out)", ()
+            began, count = now, 0
+        self._seen[place] = began, count + 1
+        return count < self._most
 
 
 def frames(trace: TracebackType | None) -> list[str]:

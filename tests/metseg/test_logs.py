@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from metseg.logs import JsonLines
+from metseg.logs import JsonLines, RepeatLimit
 
 
 def line(message: str, *arguments: object, exc_info: object = None, **extra: object) -> dict[str, object]:
@@ -33,3 +33,19 @@ def test_of_an_exception_only_class_and_place_are_told():
 
 def test_of_a_message_with_a_traceback_in_it_the_first_line_is_told():
     assert line("job failed\nTraceback\n  patient = 'DOE'")["message"] == "job failed"
+
+
+def test_a_line_that_repeats_is_limited_and_what_was_left_out_is_counted(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("metseg.logs.time.monotonic", lambda: clock[0])
+    limit = RepeatLimit(most=3, every_s=60)
+
+    def passes(place: int) -> tuple[bool, str]:
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "x.py", place, "request %d", (7,), None)
+        return limit.filter(record), record.getMessage()
+
+    assert [passes(1)[0] for _ in range(10)] == [True] * 3 + [False] * 7
+    assert passes(2) == (True, "request 7")
+    clock[0] = 61
+    assert passes(1) == (True, "request 7 (7 more were left out)")
+    assert passes(1) == (True, "request 7")

@@ -1,0 +1,1 @@
+"""Images as arrays with their position in space: reading, writing and limits."""

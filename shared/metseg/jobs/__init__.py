@@ -1,0 +1,1 @@
+"""Jobs in the blob store: their state, their priors and their expiry."""

@@ -1,0 +1,1 @@
+"""Lesions in a mask: components, diameters, confidence and matching between scans."""

@@ -1,0 +1,1 @@
+"""The model library: cards, versions and ensembles."""

@@ -1,0 +1,1 @@
+"""The queue in Redis and RQ: dispatch, leases, notifications and recovery."""

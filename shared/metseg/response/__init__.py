@@ -1,0 +1,1 @@
+"""Response assessment between scans (RANO-BM)."""

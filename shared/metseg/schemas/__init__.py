@@ -1,0 +1,1 @@
+"""Data models of what is stored and published: jobs, reports, follow-ups and model cards."""

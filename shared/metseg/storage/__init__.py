@@ -1,0 +1,1 @@
+"""The blob store: a local folder or an object store."""
