@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metseg.card import Preprocessing
-from metseg.picture import write_picture
-from metseg_trainer.augment import Augmentation, Frame
-from metseg_trainer.choices import Precision
-from metseg_trainer.recipes import Recipe, Source, Stage
-from metseg_trainer.shares import Share
-from metseg_trainer.sources import Places
+from metseg.imaging.picture import write_picture
+from metseg.schemas.model_card import Preprocessing
+from metseg_trainer.batches.augmentation import Augmentation, Frame
+from metseg_trainer.batches.shares import Share
+from metseg_trainer.recipes.options import Precision
+from metseg_trainer.recipes.recipe import Recipe, Source, Stage
+from metseg_trainer.training_data.sources import Paths
 
 KERAS_NUMPY_WARNING = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning:keras"
 """Keras asks a variable for its array in a way that NumPy 2 finds old-fashioned."""
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def tiny_recipe(write_cases: WriteCases, tmp_path: Path) -> tuple[Recipe, Places]:
+def tiny_recipe(write_cases: WriteCases, tmp_path: Path) -> tuple[Recipe, Paths]:
     """A recipe of three short epochs on four slices, and the places of its data."""
     write_cases(tmp_path / "data" / "own")
     share = {"own": Share(slices=8)}
@@ -66,5 +66,5 @@ def tiny_recipe(write_cases: WriteCases, tmp_path: Path) -> tuple[Recipe, Places
         precision=Precision.FLOAT32,
         validate_every=1,
     )
-    places = Places(tmp_path / "data", tmp_path / "phantoms", tmp_path / "splits", tmp_path / "cache")
+    places = Paths(tmp_path / "data", tmp_path / "phantoms", tmp_path / "splits", tmp_path / "cache")
     return recipe, places

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from metseg.errors import RequestError
-from metseg_trainer.commands.places import add_places
-from metseg_trainer.commands.speaking import say
+from metseg_trainer.commands.output import say
+from metseg_trainer.commands.paths import add_places
 
 SHORT = "put models side by side and name the best"
 
@@ -44,8 +44,9 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         RequestError: No model is named, or one twice.
     """
-    from metseg_trainer import comparing, comparison_page
-    from metseg_trainer.commands.judging import cases_to_judge, open_exported, open_run
+    from metseg_trainer.commands.models import cases_to_judge, open_exported, open_run
+    from metseg_trainer.evaluation import comparison as comparing
+    from metseg_trainer.reporting import comparison_html
 
     if not options.models and not options.runs:
         raise RequestError("name at least one model by --models or --runs")
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     document = comparing.comparison_document(comparison, command)
     (options.out / "compare.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    page = comparison_page.render_comparison(comparison, command)
+    page = comparison_html.render_comparison(comparison, command)
     (options.out / "compare.html").write_text(page, encoding="utf-8")
-    for line in (*comparison_page.table_lines(comparison), comparison.verdict()):
+    for line in (*comparison_html.table_lines(comparison), comparison.verdict()):
         say(line)

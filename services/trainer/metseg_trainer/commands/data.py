@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metseg.card import NOT_STATED, Preprocessing
 from metseg.errors import RequestError
-from metseg_trainer.commands.speaking import say
+from metseg.schemas.model_card import NOT_STATED, Preprocessing
+from metseg_trainer.commands.output import say
 from metseg_trainer.datasets import LAYOUTS, Case, Target, choose_layout, find_cases
-from metseg_trainer.splits import PATIENT_SEED, draw_patients
+from metseg_trainer.datasets.splits import PATIENT_SEED, draw_patients
 
 if TYPE_CHECKING:
-    from metseg_trainer.recipes import Source
-    from metseg_trainer.sources import Places
+    from metseg_trainer.recipes.recipe import Source
+    from metseg_trainer.training_data.sources import Paths
+
+FOLDS = 5
 
 SHORT = "list and check images and masks"
 
@@ -38,7 +40,8 @@ EXAMPLES = """\
 examples:
   metseg-train data --cases Pretreat-MetsToBrain-Masks --target tumour_core --validation-share 0.2
   metseg-train data --cases my-slices --disease meningioma --manifest runs/my-slices.json
-  metseg-train data --cases ../shared/data/cheng_t1c_axial --split splits/cheng.json"""
+  metseg-train data --cases ../shared/data/cheng_t1c --write-folds splits/cheng_t1c.json
+  metseg-train data --cases ../shared/data/cheng_t1c --split splits/cheng_t1c.json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disease", help="what the lesions are, where the layout does not know")
     split = parser.add_mutually_exclusive_group()
     split.add_argument(
-        "--split", type=Path, metavar="FILE", help="a split by names of cases, as splits/cheng.json"
+        "--split", type=Path, metavar="FILE", help="folds by names of cases, as splits/cheng_t1c.json"
+    )
+    split.add_argument(
+        "--write-folds",
+        type=Path,
+        metavar="FILE",
+        help=f"deal the patients out to {FOLDS} folds, by class and enhancement of their tumours, and write them",
     )
     split.add_argument(
         "--validation-share",
@@ -60,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=PATIENT_SEED, help="of the patients that are drawn (%(default)s)"
     )
+    parser.add_argument("--fold", type=int, default=0, help="with --split, the fold that is kept (%(default)s)")
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="where to write the manifest")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help="prepared slices (%(default)s)"
@@ -80,17 +90,19 @@ def add_labelling(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
-    from metseg_trainer.checks import check_sources
-    from metseg_trainer.manifest import build_manifest
-    from metseg_trainer.sources import Places
+    from metseg_trainer.training_data.checks import check_sources
+    from metseg_trainer.training_data.manifest import build_manifest
+    from metseg_trainer.training_data.sources import Paths
 
     layout = choose_layout(options.cases, options.layout)
     labelling = layout.labelling(options.target)
     cases = find_cases(options.cases, layout=layout.name, target=labelling.target)
     say(f"{layout.title} (layout {layout.name}): {options.disease or layout.disease}, {layout.sequence} images")
     say(f"lesion is {labelling.target.value}; values of a mask: {labelling.scheme}")
+    if options.write_folds is not None:
+        _write_folds(options, cases)
     source = _source(options, layout.name, cases)
-    places = Places(options.cases, options.cases, Path(), options.cache)
+    places = Paths(options.cases, options.cases, Path(), options.cache)
     _list_cases(source, places, cases)
     check_sources([source], places, Preprocessing())
     say("No image is on both sides of the split, and no labels look swapped.")
@@ -104,13 +116,15 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _source(options: argparse.Namespace, layout: str, cases: Sequence[Case]) -> "Source":
-    from metseg_trainer.recipes import Source
+    from metseg_trainer.recipes.recipe import Source
 
-    drawn = () if options.split else draw_patients(cases, options.validation_share, options.seed)
+    split = options.split or options.write_folds
+    drawn = () if split else draw_patients(cases, options.validation_share, options.seed)
     return Source(
         options.cases.name,
         str(options.cases.resolve()),
-        split=None if options.split is None else _without_ending(options.split),
+        split=None if split is None else _without_ending(split),
+        fold=options.fold,
         validation_patients=drawn,
         layout=layout,
         target=cases[0].labelling.target,
@@ -118,10 +132,22 @@ def _source(options: argparse.Namespace, layout: str, cases: Sequence[Case]) -> 
     )
 
 
-def _list_cases(source: "Source", places: "Places", cases: Sequence[Case]) -> None:
-    from metseg_trainer.case_facts import expect_lesions, list_facts
-    from metseg_trainer.manifest import UNUSED
-    from metseg_trainer.sources import parts_of
+def _write_folds(options: argparse.Namespace, cases: Sequence[Case]) -> None:
+    from metseg_trainer.datasets.enhancement import strata_of
+    from metseg_trainer.datasets.prepared_cases import load_cases
+    from metseg_trainer.datasets.splits import build_folds, write_folds
+
+    strata = strata_of(cases, load_cases(cases, Preprocessing(), options.cache))
+    folds = build_folds(cases, strata, FOLDS, options.seed)
+    rule = f"Patients dealt out to {FOLDS} folds by class and enhancement of their tumours, seed {options.seed}."
+    write_folds(options.write_folds, folds, dataset=options.cases.name, rule=rule)
+    say(f"The folds are in {options.write_folds}.")
+
+
+def _list_cases(source: "Source", places: "Paths", cases: Sequence[Case]) -> None:
+    from metseg_trainer.datasets.summary import expect_lesions, list_facts
+    from metseg_trainer.training_data.manifest import UNUSED
+    from metseg_trainer.training_data.sources import parts_of
 
     part_of = {case.name: part for part, names in parts_of(source, places).items() for case in names}
     facts = []

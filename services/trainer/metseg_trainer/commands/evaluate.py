@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from metseg_trainer.commands.places import add_places
-from metseg_trainer.commands.speaking import say
-from metseg_trainer.run_folder import RunFolder
+from metseg_trainer.commands.output import say
+from metseg_trainer.commands.paths import add_places
+from metseg_trainer.training.run_folder import RunFolder
 
 SHORT = "measure a model"
 
@@ -53,22 +53,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
-    from metseg_trainer import measuring
-    from metseg_trainer.commands.judging import cases_to_judge, open_exported, open_run
-    from metseg_trainer.pruned_runs import prune_run
-    from metseg_trainer.reports import KEPT_APART, OWN_CASES
+    from metseg_trainer.commands.models import cases_to_judge, open_exported, open_run
+    from metseg_trainer.evaluation.evaluate import choose, describe_confidence, describe_point, measure
+    from metseg_trainer.evaluation.report import KEPT_APART, OWN_CASES
+    from metseg_trainer.reporting.write_evaluation import write_evaluation
+    from metseg_trainer.training.pruning import prune_run
 
     folder = RunFolder(Path()) if options.run is None else prune_run(RunFolder(options.run), options.level)
     subject, recipe = open_run(folder.path, options) if options.run else open_exported(options.model, options)
     points = subject.points
     if options.choose:
-        points = measuring.choose(subject, cases_to_judge(options, recipe, "validation"))
+        points = choose(subject, cases_to_judge(options, recipe, "validation"))
         for measured in points.measured:
-            say(measuring.describe_point(measured))
-        for line in measuring.describe_confidence(points):
+            say(describe_point(measured))
+        for line in describe_confidence(points):
             say(line)
     sets = cases_to_judge(options, recipe, "test")
-    report = measuring.measure(
+    report = measure(
         subject,
         sets,
         points,
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
         partition=KEPT_APART if options.cases is None else OWN_CASES,
     )
     path = options.out or folder.report
-    measuring.write_evaluation(report, subject, sets, path, say=say)
+    write_evaluation(report, subject, sets, path, say=say)
 
 
 def _command(name: str, version: int, cases: Path | None) -> str:

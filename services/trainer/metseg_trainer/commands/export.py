@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from metseg.card import CARD_PATH, ModelCard
 from metseg.errors import InputError
-from metseg_trainer.commands.places import add_places, find_places
-from metseg_trainer.commands.speaking import say
-from metseg_trainer.run_folder import RunFolder
+from metseg.schemas.model_card import CARD_PATH, ModelCard
+from metseg_trainer.commands.output import say
+from metseg_trainer.commands.paths import add_places, find_places
+from metseg_trainer.training.run_folder import RunFolder
 
 SHORT = "write what TF Serving hosts"
 
@@ -47,23 +47,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
-    from metseg_trainer import shipping
-    from metseg_trainer.pruned_runs import prune_run
+    from metseg_trainer.export import shipped_weights
+    from metseg_trainer.training.pruning import prune_run
 
     shipped = options.shipped or options.models / "weights"
     if options.run is not None:
         folder = prune_run(RunFolder(options.run), options.level)
         recipe = folder.read_recipe()
         places = find_places(options, recipe, None)
-        weights = [shipping.ship(folder, recipe, places, shipped, version=options.version)]
+        weights = [shipped_weights.ship(folder, recipe, places, shipped, version=options.version)]
     elif options.weights is not None:
         weights = [options.weights]
     else:
-        weights = sorted(shipped.glob(f"*{shipping.WEIGHTS_ENDING}"))
+        weights = sorted(shipped.glob(f"*{shipped_weights.WEIGHTS_ENDING}"))
     if not weights:
         raise InputError(f"{shipped} holds no weights.")
     for path in weights:
-        target, made = shipping.export_shipped(path, options.models, again=not options.all_shipped)
+        target, made = shipped_weights.export_shipped(path, options.models, again=not options.all_shipped)
         say(f"{target}: {'written' if made else 'there already'}, card {_digest(target)}")
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from metseg.errors import RequestError
-from metseg_trainer.choices import LossKind, Precision
-from metseg_trainer.commands.places import add_places, find_places
-from metseg_trainer.commands.speaking import say
+from metseg_trainer.batches.shares import Share
+from metseg_trainer.commands.output import say
+from metseg_trainer.commands.paths import add_places, find_places
 from metseg_trainer.datasets import LAYOUTS, Target, choose_layout, find_cases
-from metseg_trainer.own_recipes import LESION_FRACTION, VALIDATION_SLICES, OwnChoices, recipe_for_source
-from metseg_trainer.recipes import Recipe, Source, Terms
-from metseg_trainer.run_folder import RunFolder
-from metseg_trainer.shares import Share
-from metseg_trainer.shipped_recipes import RECIPES
-from metseg_trainer.splits import PATIENT_SEED, draw_patients
+from metseg_trainer.datasets.splits import PATIENT_SEED, draw_patients
+from metseg_trainer.recipes.custom import LESION_FRACTION, VALIDATION_SLICES, OwnChoices, recipe_for_source
+from metseg_trainer.recipes.options import LossKind, Precision
+from metseg_trainer.recipes.recipe import Attribution, Recipe, Source
+from metseg_trainer.recipes.shipped import RECIPES
+from metseg_trainer.training.run_folder import RunFolder
 
 SHORT = "train a network"
 
@@ -64,8 +64,8 @@ def run(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     folder = RunFolder(options.run or Path("runs") / recipe.name)
     places = find_places(options, recipe, "train")
-    from metseg_trainer.devices import Hardware
-    from metseg_trainer.training import fit
+    from metseg_trainer.training.devices import Hardware
+    from metseg_trainer.training.fit import fit
 
     say(f"{recipe.network}/{recipe.preset}: {recipe.epochs} epochs; curves in {folder.curves}")
     hardware = Hardware(options.devices, options.deterministic)
@@ -85,7 +85,8 @@ def _add_own(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--validation-share", type=float, default=0.2, metavar="SHARE", help="of the patients (%(default)s)"
     )
-    group.add_argument("--split", type=Path, metavar="FILE", help="a split of your own, as in splits/, instead")
+    group.add_argument("--split", type=Path, metavar="FILE", help="folds of your own, as in splits/, instead")
+    group.add_argument("--fold", type=int, default=0, help="with --split, the fold that is kept (%(default)s)")
     group.add_argument("--network", choices=NETWORKS, default=usual.network, help="(%(default)s)")
     group.add_argument(
         "--preset",
@@ -170,9 +171,10 @@ def _own_recipe(options: argparse.Namespace) -> Recipe:
         "own",
         str(options.cases.resolve()),
         split=str(options.split.resolve().with_suffix("")) if options.split else None,
+        fold=options.fold,
         validation_patients=kept,
         validation=Share(slices=watched, lesion_fraction=LESION_FRACTION),
-        terms=Terms(title=layout.title),
+        terms=Attribution(title=layout.title),
         layout=layout.name,
         target=options.target,
     )

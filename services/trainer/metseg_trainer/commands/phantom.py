@@ -7,9 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from metseg.errors import RequestError
-from metseg_trainer.commands.places import write_phantoms
-from metseg_trainer.commands.speaking import say
-from metseg_trainer.recipes import PhantomSet
+from metseg_trainer.commands.output import say
+from metseg_trainer.commands.paths import write_phantoms
+from metseg_trainer.recipes.recipe import PhantomSet
 
 LAYOUTS = ("brats-mets", "ucsf-bmsr", "brainmetshare", "kaggle-lgg")
 
@@ -27,6 +27,7 @@ EXAMPLES = """\
 examples:
   metseg-train phantom --out heads --count 5
   metseg-train phantom --out runs/phantoms/test --count 24 --seed 9100 --workers 2
+  metseg-train phantom --out runs/phantoms/test-hard --count 24 --seed 9200 --preset hard_pairs
   metseg-train phantom --out brats --layout brats-mets --count 8 --preset small
   metseg-train phantom --samples samples"""
 
@@ -41,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=10, help="number of scans (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="names the set (%(default)s)")
     parser.add_argument(
-        "--preset", default="clinical", help="how scans vary: clinical, isotropic, small (%(default)s)"
+        "--preset",
+        default="clinical",
+        help="how scans vary: metastases to train on, hard or hard_pairs to test on, clinical, isotropic, small "
+        "(%(default)s)",
     )
     parser.add_argument(
         "--layout",
@@ -59,8 +63,9 @@ def run(options: argparse.Namespace) -> None:
         phantom.write_samples(options.samples)
         say(f"Sample scans are in {options.samples}.")
         return
-    if options.preset not in phantom.PRESETS:
-        raise RequestError(f"there is no preset {options.preset}; these exist: {', '.join(phantom.PRESETS)}")
+    known = phantom.SET_PRESETS if options.layout is None else tuple(phantom.PRESETS)
+    if options.preset not in known:
+        raise RequestError(f"there is no preset {options.preset}; these exist: {', '.join(known)}")
     if options.layout is not None:
         studies = phantom.write_studies(
             options.out,

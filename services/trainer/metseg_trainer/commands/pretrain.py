@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from metseg_trainer.choices import Precision
-from metseg_trainer.commands.speaking import say
+from metseg_trainer.commands.output import say
+from metseg_trainer.recipes.options import Precision
 
 SHORT = "teach the InceptionV3 encoder on classes of slices"
 
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
-    from metseg_trainer.class_folders import find_class_folders
-    from metseg_trainer.pretraining import WEIGHTS, Pretraining, pretrain
+    from metseg_trainer.datasets.class_folders import find_class_folders
+    from metseg_trainer.training.pretraining import WEIGHTS, Pretraining, pretrain
 
     folders = find_class_folders(options.pictures)
     choices = Pretraining(

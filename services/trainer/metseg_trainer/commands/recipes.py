@@ -2,8 +2,8 @@
 
 import argparse
 
-from metseg_trainer.commands.speaking import say
-from metseg_trainer.shipped_recipes import RECIPES
+from metseg_trainer.commands.output import say
+from metseg_trainer.recipes.shipped import RECIPES
 
 SHORT = "list the recipes of the weights that ship"
 

@@ -19,21 +19,23 @@ class Case:
         name: The file's name without its ending; unique within its data set.
         patient: Cases of one patient share this name and never part in a split.
         image: A file, or a folder of pictures that make a volume.
-        mask: The same for the mask.
+        mask: The same for the mask; None for a scan that is known to show no lesion.
         label: The class of the lesion where a manifest names it.
         layout: Name of the layout it was found in.
         labelling: What the mask's values mean, and which count as lesion.
         channel: Which channel of a colour picture is the image, in the file's order; None for grey.
+        plane: The anatomical plane of a single slice where a manifest names it: axial, coronal or sagittal.
     """
 
     name: str
     patient: str
     image: Path
-    mask: Path
+    mask: Path | None
     label: str | None = None
     layout: str = "folder"
     labelling: Labelling = NUMBERED
     channel: int | None = None
+    plane: str | None = None
 
 
 def files_of(path: Path) -> list[Path]:
@@ -41,6 +43,11 @@ def files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return sorted(child for child in path.iterdir() if child.is_file() and not child.name.startswith("."))
+
+
+def case_files(case: Case) -> list[Path]:
+    """List all files of a case, those of the image first."""
+    return [path for whole in (case.image, case.mask) if whole is not None for path in files_of(whole)]
 
 
 def below(folder: Path, pattern: str) -> list[Path]:
@@ -61,6 +68,15 @@ def expect_files(paths: Iterable[Path], why: str) -> None:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} is missing: {why}.")
+
+
+def expect_masks(cases: Iterable[Case]) -> None:
+    """Stop at the first case whose mask is not there.
+
+    Raises:
+        InputError: The message names it.
+    """
+    expect_files((case.mask for case in cases if case.mask is not None), "an image is without its mask")
 
 
 def expect_unique(cases: list[Case]) -> list[Case]:

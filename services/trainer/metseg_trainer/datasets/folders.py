@@ -3,8 +3,8 @@
     folder/images/<case>.<ending>  and  folder/masks/<case>.<ending>     pictures or NIfTI
     folder/<case>_t1c.nii.gz       and  folder/<case>_mask.nii.gz
 
-A `manifest.csv` in the folder or its parent may name each image's patient and class (columns `path`, `patient_id`,
-`label`); a case without a named patient is a patient of its own.
+A `slices.csv` or `manifest.csv` in the folder or its parent may describe each image (columns `path`,
+`patient_group` or `patient_id`, `label`, `plane`); a case without a named patient is a patient of its own.
 """
 
 import csv
@@ -14,6 +14,10 @@ from pathlib import Path
 from metseg.errors import InputError
 from metseg_trainer.datasets.cases import Case
 from metseg_trainer.datasets.labels import Labelling
+from metseg_trainer.datasets.synthetic import PHANTOM_LAYOUT
+
+MANIFESTS = ("slices.csv", "manifest.csv")
+"""Names of the files that describe images, the first one that is there being read."""
 
 _ENDINGS = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _IMAGE_ENDING = "_t1c.nii.gz"
@@ -34,7 +38,7 @@ def holds_pairs(folder: Path) -> bool:
 
 def find_phantoms(folder: Path, labelling: Labelling) -> list[Case]:
     """List the synthetic scans of a folder, ordered by name."""
-    return _find(folder, labelling, "phantom")
+    return _find(folder, labelling, PHANTOM_LAYOUT)
 
 
 def find_pairs(folder: Path, labelling: Labelling) -> list[Case]:
@@ -58,17 +62,18 @@ def _find(folder: Path, labelling: Labelling, layout: str) -> list[Case]:
     for name in sorted(images.keys() ^ masks.keys()):
         here, lacking = (images[name], "mask") if name in images else (masks[name], "image")
         raise InputError(f"{here} has no {lacking} of the same name.")
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     rows = {name: manifest.get(images[name], {}) for name in images}
     return [
         Case(
             name,
-            rows[name].get("patient_id") or name,
+            patient_of(rows[name]) or name,
             images[name],
             masks[name],
             rows[name].get("label") or None,
             layout=layout,
             labelling=labelling,
+            plane=rows[name].get("plane") or None,
         )
         for name in sorted(images)
     ]
@@ -87,13 +92,27 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _read_manifest(folder: Path) -> Mapping[Path, Mapping[str, str]]:
+def read_manifest(folder: Path) -> Mapping[Path, Mapping[str, str]]:
+    """Read what is known of the images of a folder, by path; empty where nothing is.
+
+    Raises:
+        InputError: A manifest has no column named path.
+    """
     for root in (folder, folder.parent):
-        path = root / "manifest.csv"
-        if path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            if rows and "path" not in rows[0]:
-                raise InputError(f"{path} has no column named path.")
-            return {root / row["path"]: row for row in rows}
+        for path in (root / name for name in MANIFESTS):
+            if path.is_file():
+                return _rows_by_path(path)
     return {}
+
+
+def patient_of(row: Mapping[str, str]) -> str | None:
+    """Return the name that all images of one patient share, where a manifest's row has one."""
+    return row.get("patient_group") or row.get("patient_id") or None
+
+
+def _rows_by_path(manifest: Path) -> Mapping[Path, Mapping[str, str]]:
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if rows and "path" not in rows[0]:
+        raise InputError(f"{manifest} has no column named path.")
+    return {manifest.parent / row["path"]: row for row in rows}

@@ -9,6 +9,7 @@ from metseg.errors import InputError, RequestError
 from metseg_trainer.datasets.cases import Case
 from metseg_trainer.datasets.folders import find_pairs, find_phantoms, holds_pairs, holds_phantoms
 from metseg_trainer.datasets.labels import BRATS, NUMBERED, ONE_VALUE, Labelling, Target, two_values
+from metseg_trainer.datasets.lesion_free import LESION_FREE, find_lesion_free, holds_lesion_free
 from metseg_trainer.datasets.public import (
     Find,
     Holds,
@@ -102,6 +103,15 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
                 find_brainmetshare,
             ),
             Layout("kaggle-lgg", "Kaggle LGG", "glioma", "FLAIR", _LGG, holds_lgg, find_lgg),
+            Layout(
+                LESION_FREE,
+                "scans without lesions",
+                "none",
+                "T1",
+                {Target.LESION: NUMBERED},
+                holds_lesion_free,
+                find_lesion_free,
+            ),
             Layout(
                 "folder",
                 "own images and masks",

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from metseg.errors import InputError
-from metseg_trainer.datasets.cases import Case, below, expect_files, expect_unique
+from metseg_trainer.datasets.cases import Case, below, expect_files, expect_masks, expect_unique
 from metseg_trainer.datasets.labels import Labelling, Target
 
 Holds = Callable[[Path], bool]
@@ -55,7 +55,7 @@ def find_lgg(folder: Path, labelling: Labelling) -> list[Case]:
             )
         mask = image.with_name(f"{image.stem}_mask.tif")
         cases.append(Case(image.stem, image.parent.name, image, mask, None, "kaggle-lgg", labelling, LGG_FLAIR))
-    expect_files((case.mask for case in cases), "an image is without its mask")
+    expect_masks(cases)
     masks = {path for path in paths if path.stem.endswith("_mask")}
     for mask in sorted(masks - {case.mask for case in cases}):
         raise InputError(f"{mask} has no image of the same name.")
@@ -125,7 +125,7 @@ def find_brainmetshare(folder: Path, labelling: Labelling) -> list[Case]:
 
 def _whole(cases: list[Case]) -> list[Case]:
     expect_files((case.image for case in cases), "a study is without its image after contrast agent")
-    expect_files((case.mask for case in cases), "an image is without its mask")
+    expect_masks(cases)
     return expect_unique(cases)
 
 

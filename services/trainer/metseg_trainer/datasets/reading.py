@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metseg.errors import DamagedInputError, InputError
-from metseg.limits import DEFAULT_LIMITS
-from metseg.picture import read_picture
-from metseg.scan import Scan, ScanKind, read_scan
-from metseg.volume import Volume
+from metseg.imaging.limits import DEFAULT_LIMITS
+from metseg.imaging.picture import read_picture
+from metseg.imaging.scan import Scan, ScanKind, read_scan
+from metseg.imaging.volume import Volume
 from metseg_trainer.datasets.cases import Case, files_of
+from metseg_trainer.datasets.dicom import read_dicom_series
 from metseg_trainer.datasets.labels import Rule
+from metseg_trainer.datasets.lesion_free import LESION_FREE
+from metseg_trainer.datasets.synthetic import PHANTOM_LAYOUT
 
 BRAINMETSHARE_SPACING_MM = (0.94, 0.94, 1.0)
 """Of the PNG release, whose files hold none: a field of view of 24 cm on 256 pixels, slices of 1 mm.
@@ -32,6 +35,8 @@ def read_image(case: Case) -> Scan:
         InputError: A file cannot be read.
     """
     try:
+        if case.layout == LESION_FREE and (case.image.is_dir() or case.image.suffix == ".zip"):
+            return Scan(read_dicom_series(case.image), ScanKind.NIFTI)
         if case.image.is_dir():
             return Scan(_read_stack(case.image), ScanKind.NIFTI)
         if case.channel is not None:
@@ -42,11 +47,14 @@ def read_image(case: Case) -> Scan:
 
 
 def read_values(case: Case) -> Volume:
-    """Read a case's mask with the values of its file, unchecked.
+    """Read a case's mask with the values of its file, unchecked; zeros for a scan that is known to show no lesion.
 
     Raises:
         InputError: A file cannot be read.
     """
+    if case.mask is None:
+        image = read_image(case).volume
+        return image.with_array(np.zeros(image.shape, np.uint8))
     try:
         return _read_stack(case.mask) if case.mask.is_dir() else read_scan(case.mask).volume
     except InputError as exc:
@@ -76,10 +84,10 @@ def read_mask(case: Case) -> Volume:
 
 
 def read_lesions(case: Case) -> Volume:
-    """Read a case's mask as uint16: 0 background, and a number for each lesion.
+    """Read a case's mask as uint32: 0 background, and a number for each lesion.
 
-    In a volume whose labelling allows numbers and that has several, they are the lesions'. Else the parts that
-    touch at least by a corner are counted, all classes taken together.
+    In a volume whose labelling allows numbers and that has several, they are the lesions', as they always are in a
+    synthetic scan. Else the parts that touch at least by a corner are counted, all classes taken together.
 
     Raises:
         InputError: As `read_mask`.
@@ -87,9 +95,9 @@ def read_lesions(case: Case) -> Volume:
     values = read_values(case)
     classes = _classes(case, values.array)
     numbered = case.labelling.rule is Rule.NUMBERS and values.shape[2] > 1
-    if numbered and len(np.unique(values.array)) > 2:
-        return values.with_array(values.array.astype(np.uint16))
-    return values.with_array(cc3d.connected_components(classes > 0, connectivity=26).astype(np.uint16))
+    if numbered and (case.layout == PHANTOM_LAYOUT or len(np.unique(values.array)) > 2):
+        return values.with_array(values.array.astype(np.uint32))
+    return values.with_array(cc3d.connected_components(classes > 0, connectivity=26).astype(np.uint32))
 
 
 def _classes(case: Case, values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -76,6 +76,12 @@ class AttentionUNet(keras.Model):
             "name": self.name,
         }
 
+    @property
+    def coarse_features(self) -> list[Any]:
+        """Features of the decoder's levels 1 and 2, which training may ask for an answer of their own."""
+        levels = range(1, min(len(self.filters) - 1, 3))
+        return [self.get_layer(f"decoder{level}_b_relu").output for level in levels]
+
 
 def alpha_name(level: int) -> str:
     """Return the name of the layer whose output is what a level's gate weights its skip connection by."""

@@ -60,6 +60,7 @@ ATTENTION_UNET: Mapping[str, AttentionUNetConfig] = MappingProxyType(
     {
         "paper": AttentionUNetConfig(filters=(32, 64, 128, 256, 512), dropout=0.1),
         "small": AttentionUNetConfig(filters=(16, 32, 64, 128, 256), dropout=0.1),
+        "deep": AttentionUNetConfig(filters=(16, 32, 64, 128, 192, 256), dropout=0.1),
         "tiny": AttentionUNetConfig(filters=(4, 8, 8)),
     }
 )
@@ -133,19 +134,37 @@ def build_network(
     return _class_of(network)(**asdict(config), size=size, classes=classes)
 
 
-def supervised(network: "keras.Model") -> tuple["keras.Model", int]:
-    """Return what training looks at, over the same layers, and its number of heads.
+def supervised(network: "keras.Model", classes: int) -> tuple["keras.Model", tuple[float, ...]]:
+    """Return what training looks at, over the same layers, and the weight of each of its heads.
 
     A U-Net++ with all its heads answers with each of them, one after the other on the channel axis:
-    (n, w, h, heads * classes). Any other network is its own single head.
+    (n, w, h, heads * classes), all of the same weight. A network with `coarse_features` gets a head on each of
+    them, too, whose answer is enlarged to the size of the slices and has half the weight of the finer one; the
+    served network does not have these heads. Any other network is its own single head.
     """
     import keras  # takes seconds to import
 
-    heads = getattr(network, "heads", [network.output])
+    if len(getattr(network, "heads", ())) > 1:
+        heads, weights = network.heads, (1.0,) * len(network.heads)
+    else:
+        features = getattr(network, "coarse_features", ())
+        heads = [network.output, *(_coarse_head(x, classes, k) for k, x in enumerate(features, 1))]
+        weights = tuple(0.5**k for k in range(len(heads)))
     if len(heads) == 1:
-        return network, 1
+        return network, weights
     joined = keras.layers.Concatenate(dtype="float32", name="heads")(heads)
-    return keras.Model(network.input, joined, name=f"{network.name}_supervised"), len(heads)
+    return keras.Model(network.input, joined, name=f"{network.name}_supervised"), weights
+
+
+def _coarse_head(features: Any, classes: int, level: int) -> Any:
+    """Return the probabilities that a coarser level would answer with, at the resolution of the slices."""
+    import keras
+
+    from metseg_trainer.networks.blocks import probability_head
+
+    answer = probability_head(features, classes, f"coarse_head{level}", f"coarse_probability{level}")
+    grow = keras.layers.UpSampling2D(2**level, interpolation="bilinear", dtype="float32", name=f"coarse_up{level}")
+    return grow(answer)
 
 
 def _step(config: Config) -> int:

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from metseg.nifti import write_nifti
-from metseg.volume import Volume
+from metseg.imaging.nifti import write_nifti
+from metseg.imaging.volume import Volume
 from metseg_trainer.datasets.reading import BRAINMETSHARE_SPACING_MM
 from metseg_trainer.phantom.anatomy import ICBM_NOTICE
 from metseg_trainer.phantom.fields import interpolated

@@ -8,16 +8,19 @@ from nibabel import orientations
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from metseg.volume import Volume
-from metseg_trainer.phantom.anatomy import Map, load_template
+from metseg.imaging.volume import Volume
+from metseg_trainer.phantom.anatomy import Map, Template, load_template
 from metseg_trainer.phantom.fields import smooth_field
 from metseg_trainer.phantom.grid import ScanGrid, draw_grid
-from metseg_trainer.phantom.head import Look, compose_head, draw_look
+from metseg_trainer.phantom.head import compose_head, draw_look
 from metseg_trainer.phantom.painting import paint_lesions
 from metseg_trainer.phantom.placement import draw_halos, draw_lesions, place_lesions
 from metseg_trainer.phantom.presets import PRESETS, LesionKind, PhantomPreset
 from metseg_trainer.phantom.regions import add_oedema
 from metseg_trainer.phantom.shapes import LesionShape, rotation
+
+STRIPPING_STREAM = 1
+"""Names the random numbers of skull stripping, which thereby shift no others."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class TrueLesion:
 
     Attributes:
         label: Its value in the label volume, 1 for the largest.
-        kind: Solid, ring or cystic.
+        kind: How it enhances; each member of a cluster is a lesion of its own.
         centre_ras_mm: Centre of mass.
         diameter_mm: Diameter of the ball of equal volume.
         longest_axial_mm: Longest extent within a slice plane.
@@ -86,19 +89,35 @@ def make_phantom(seed: int, preset: str | PhantomPreset = "clinical") -> Phantom
     shapes = place_lesions(rng, template, grid, draw_lesions(rng, ranges, grid.spacing_mm[2]))
     halos = draw_halos(rng, grid.pose, shapes)
     image = grid.warp(template, compose_head(rng, template, look, halos))
-    labels, regions, enhancements = paint_lesions(rng, grid, image, shapes, look)
+    labels, regions, enhancements = paint_lesions(rng, grid, image, shapes, look, ranges.paint)
     add_oedema(regions, grid, template, halos)
     noise, bias = rng.uniform(*ranges.noise), rng.uniform(*ranges.bias)
     white = float(np.exp(rng.uniform(*np.log(ranges.white))))
-    values = _scanned(rng, image, grid, noise=noise, bias=bias)
+    values = _scanned(rng, image, grid, ranges, noise=noise, bias=bias)
+    stripping = draw_stripping(seed, ranges)
+    if stripping is not None:
+        values *= (labels > 0) | _inside_of_skull(stripping, template, grid)
     stored = np.rint(np.minimum(values * np.float32(white), 32000)).astype(np.int16)
     affine = _affine(rng, grid, ranges)
     codes = _axes(rng, ranges)
     scan, numbered, parts = (reoriented(Volume(array, affine), codes) for array in (stored, labels, regions))
     truth = _truth(grid, Volume(labels, affine), shapes, enhancements)
-    settings = _settings(grid, look, noise=noise, bias=bias, stored_axes=codes)
+    settings = {
+        "spacing_mm": list(grid.spacing_mm),
+        "stored_axes": codes,
+        "noise": noise,
+        "bias": bias,
+        "stripped": stripping is not None or look.bare,
+        **asdict(look),
+    }
     name = preset if isinstance(preset, str) else "custom"
     return Phantom(scan, numbered, parts, truth, seed, name, settings)
+
+
+def draw_stripping(seed: int, preset: PhantomPreset) -> np.random.Generator | None:
+    """Draw whether a skull is stripped; None leaves it on, else its details are drawn from what is returned."""
+    rng = np.random.default_rng((seed, STRIPPING_STREAM))
+    return rng if rng.random() < preset.stripped_share else None
 
 
 def reoriented(volume: Volume, axcodes: str) -> Volume:
@@ -120,15 +139,26 @@ def all_axcodes() -> list[str]:
     return ["".join(letters[axis] for axis in order) for order in permutations(range(3)) for letters in signs]
 
 
-def _scanned(rng: np.random.Generator, image: Map, grid: ScanGrid, *, noise: float, bias: float) -> Map:
-    """Blur, shade and add Rician noise."""
-    sigma = [rng.uniform(0.2, 0.55) / spacing if spacing < 2 else 0.0 for spacing in grid.spacing_mm]
+def _scanned(
+    rng: np.random.Generator, image: Map, grid: ScanGrid, ranges: PhantomPreset, *, noise: float, bias: float
+) -> Map:
+    """Blur, shade, bend the contrast and add Rician noise."""
+    sigma = [rng.uniform(*ranges.blur_mm) / spacing if spacing < 2 else 0.0 for spacing in grid.spacing_mm]
     image = ndimage.gaussian_filter(image, sigma, truncate=3.0)
-    image *= np.exp(np.float32(bias) * smooth_field(rng, grid.shape, 3))
+    if ranges.gamma != (1.0, 1.0):
+        image = np.maximum(image, 0) ** np.float32(rng.uniform(*ranges.gamma))
+    image *= np.exp(np.float32(bias) * smooth_field(rng, grid.shape, ranges.bias_knots))
     image += np.float32(noise) * rng.standard_normal(grid.shape, dtype=np.float32)
     other = np.float32(noise) * rng.standard_normal(grid.shape, dtype=np.float32)
     magnitude: Map = np.sqrt(image * image + other * other)
     return magnitude
+
+
+def _inside_of_skull(rng: np.random.Generator, template: Template, grid: ScanGrid) -> NDArray[np.bool_]:
+    """Cut along the inner skull, sometimes a little too deep, sometimes leaving dura; the edge is uneven."""
+    margin_mm = rng.uniform(-1.0, 1.5)
+    uneven = template.depth + np.float32(0.7) * smooth_field(rng, template.shape, 20)
+    return np.asarray(grid.warp(template, uneven) < margin_mm)
 
 
 def _affine(rng: np.random.Generator, grid: ScanGrid, ranges: PhantomPreset) -> NDArray[np.float64]:
@@ -166,15 +196,3 @@ def _truth(
             )
         )
     return truth
-
-
-def _settings(
-    grid: ScanGrid, look: Look, *, noise: float, bias: float, stored_axes: str
-) -> dict[str, float | int | str | bool | list[float]]:
-    return {
-        "spacing_mm": list(grid.spacing_mm),
-        "stored_axes": stored_axes,
-        "noise": noise,
-        "bias": bias,
-        **asdict(look),
-    }

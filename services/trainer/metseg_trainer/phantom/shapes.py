@@ -1,14 +1,23 @@
 """Lesion shapes whose volume is known by construction, and how much of each voxel they fill."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metseg_trainer.phantom.interiors import Interior, draw_nodule, draw_septa
 from metseg_trainer.phantom.presets import LesionKind
 
 Points = NDArray[np.float64]
+
+THIN_RIM_MM = (0.8, 1.8)
+"""Of the cysts with a thin rim, wherever they have one."""
+
+MOST_GAPS = 0.4
+"""At most this share of such a cyst's surface has no rim."""
+
+THIN_RIMMED = (LesionKind.THIN_CYST, LesionKind.NODULAR_CYST, LesionKind.MULTILOCULAR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +30,7 @@ class LesionShape:
     with the direction.
 
     Attributes:
-        kind: Solid, ring or cystic.
+        kind: How it enhances.
         centre_mm: Point from which the surface is drawn, in grid millimetres.
         diameter_mm: Diameter of the ball of equal volume.
         rim_mm: Usual thickness of the rim; beyond the centre for a solid one.
@@ -30,6 +39,8 @@ class LesionShape:
         wave_phases: (k,) phases.
         wave_heights: (k,) amplitudes of the surface.
         rim_heights: (k,) amplitudes of the rim's thickness, in log units.
+        gap_share: Share of the surface without a rim, in patches.
+        interior: What enhances inside the rim.
     """
 
     kind: LesionKind
@@ -41,6 +52,8 @@ class LesionShape:
     wave_phases: Points
     wave_heights: Points
     rim_heights: Points
+    gap_share: float = 0.0
+    interior: Interior | None = None
 
     @property
     def volume_mm3(self) -> float:
@@ -76,8 +89,29 @@ class LesionShape:
         distance = np.linalg.norm(squeezed, axis=1)
         directions = squeezed / np.maximum(distance, 1e-9)[:, None]
         radii = self._radii(directions)
+        whole = distance <= radii
+        core = np.zeros_like(whole)
+        if self.rim_mm < self.diameter_mm:
+            inside = np.flatnonzero(whole)
+            hollow = distance[inside] <= radii[inside] - self.rim_thickness(directions[inside])
+            if self.interior is not None:
+                hollow[hollow] = ~self.interior.enhances(squeezed[inside[hollow]])
+            core[inside] = hollow
+        return whole, core
+
+    def wall_point(self, direction: Points) -> Points:
+        """Return the point of the surface in the direction of a unit vector, both in squeezed coordinates."""
+        return np.asarray(direction * self._radii(direction[None])[0])
+
+    def rim_thickness(self, directions: Points) -> Points:
+        """Return the rim's thickness in mm at (n, 3) unit vectors of the squeezed coordinates; 0 in its gaps."""
         uneven = _waves(directions, 0.7 * self.wave_vectors[::-1], 2 * self.wave_phases, self.rim_heights)
-        return distance <= radii, distance <= radii - self.rim_mm * np.exp(np.clip(uneven, -0.8, 0.8))
+        thickness: Points = self.rim_mm * np.exp(np.clip(uneven, -0.8, 0.8))
+        if self.kind in THIN_RIMMED:
+            thickness = np.clip(thickness, *THIN_RIM_MM)
+        if self.gap_share:
+            thickness[self._patches(directions) < self._gap_level] = 0
+        return thickness
 
     def longest_axial_mm(self, samples: int = 40) -> float:
         """Longest extent within any plane of constant z, from the shape voxelised `samples` to a diameter."""
@@ -91,6 +125,13 @@ class LesionShape:
         along = np.outer(np.cos(angles), inside[:, 0]) + np.outer(np.sin(angles), inside[:, 1])
         extent = np.maximum.reduceat(along, starts, axis=1) - np.minimum.reduceat(along, starts, axis=1)
         return float(extent.max() + step)
+
+    @functools.cached_property
+    def _gap_level(self) -> float:
+        return float(np.quantile(self._patches(_sphere()), self.gap_share))
+
+    def _patches(self, directions: Points) -> Points:
+        return _waves(directions, 0.8 * self.wave_vectors, self.wave_phases + 1, np.ones(len(self.wave_vectors)))
 
     def _outline(self, directions: Points) -> Points:
         return _waves(directions, self.wave_vectors, self.wave_phases, self.wave_heights)
@@ -111,13 +152,31 @@ def draw_shape(rng: np.random.Generator, kind: LesionKind, centre_mm: Points, di
     vectors *= rng.uniform(1.5, 4.0, (count, 1)) / np.linalg.norm(vectors, axis=1, keepdims=True)
     heights = np.zeros(count) if ball else rng.normal(0, rng.uniform(0.01, 0.09), count)
     rim_heights = rng.normal(0, rng.uniform(0.02, 0.3), count) * (not ball)
-    rim = {
-        LesionKind.SOLID: 3 * diameter_mm,
-        LesionKind.RING: np.clip(diameter_mm * rng.uniform(0.12, 0.25), 1.2, 5.0),
-        LesionKind.CYSTIC: np.clip(diameter_mm * rng.uniform(0.05, 0.1), 0.8, 1.8),
-    }[kind]
+    rim = _draw_rim(rng, kind, diameter_mm)
     phases = rng.uniform(0, 2 * np.pi, count)
-    return LesionShape(kind, centre_mm, diameter_mm, float(rim), squeeze, vectors, phases, heights, rim_heights)
+    shape = LesionShape(kind, centre_mm, diameter_mm, rim, squeeze, vectors, phases, heights, rim_heights)
+    if kind not in THIN_RIMMED:
+        return shape
+    return replace(shape, gap_share=rng.uniform(0, MOST_GAPS), interior=_draw_interior(rng, shape))
+
+
+def _draw_rim(rng: np.random.Generator, kind: LesionKind, diameter_mm: float) -> float:
+    if kind in THIN_RIMMED:
+        return float(rng.uniform(*THIN_RIM_MM))
+    # Both are drawn for every other kind, so that equal seeds go on giving equal shapes.
+    ring = np.clip(diameter_mm * rng.uniform(0.12, 0.25), 1.2, 5.0)
+    cystic = np.clip(diameter_mm * rng.uniform(0.05, 0.1), 0.8, 1.8)
+    return float({LesionKind.RING: ring, LesionKind.CYSTIC: cystic}.get(kind, 3 * diameter_mm))
+
+
+def _draw_interior(rng: np.random.Generator, shape: LesionShape) -> Interior | None:
+    radius_mm = shape.diameter_mm / 2
+    if shape.kind is LesionKind.NODULAR_CYST:
+        direction = rng.standard_normal(3)
+        return draw_nodule(rng, shape.wall_point(direction / np.linalg.norm(direction)), radius_mm, shape.rim_mm)
+    if shape.kind is LesionKind.MULTILOCULAR:
+        return draw_septa(rng, radius_mm, shape.rim_mm)
+    return None
 
 
 def rotation(angles: Points) -> Points:

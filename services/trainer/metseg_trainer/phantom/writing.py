@@ -1,5 +1,6 @@
 """Phantoms on disk: image, labels, truth and the notice of the anatomy's authors."""
 
+import csv
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -11,14 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from metseg.nifti import write_nifti
-from metseg.picture import write_picture
+from metseg.imaging.nifti import write_nifti
+from metseg.imaging.picture import write_picture
 from metseg_trainer.phantom.anatomy import ICBM_NOTICE
-from metseg_trainer.phantom.presets import PRESETS
+from metseg_trainer.phantom.presets import PAIRED_PRESETS, PRESETS
 from metseg_trainer.phantom.scan import Phantom, make_phantom, reoriented
 
 SAMPLE_SEED = 20
 PICTURE_SIDE = 512
+
+SET_PRESETS = (*PRESETS, *PAIRED_PRESETS)
+"""What a set of scans can be made of."""
 
 OnScan = Callable[[Path], None]
 
@@ -38,7 +42,8 @@ def write_scans(
         folder: Made if it is not there; files of the same names are replaced.
         count: How many; they are numbered from 1.
         seed: The set's seed; the number of workers changes nothing in what is written.
-        preset: A name in `PRESETS`.
+        preset: A name in `PRESETS` or `PAIRED_PRESETS`. Of the latter, each odd scan and the next one show one
+            head, and `manifest.csv` names both as one patient's.
         workers: Processes to use.
         on_scan: Called with each image's path once its three files are there.
 
@@ -48,11 +53,13 @@ def write_scans(
     Raises:
         KeyError: there is no preset of that name.
     """
-    if preset not in PRESETS:
-        raise KeyError(f"expected a preset out of {', '.join(PRESETS)}, got {preset}")
+    if preset not in SET_PRESETS:
+        raise KeyError(f"expected a preset out of {', '.join(SET_PRESETS)}, got {preset}")
     for name in ("images", "masks", "truth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "NOTICE.txt").write_text(ICBM_NOTICE, encoding="utf-8")
+    if preset in PAIRED_PRESETS:
+        _write_manifest(folder, count)
     paths = []
     for path in each_number(partial(_write_one, folder, seed, preset), count, workers):
         paths.append(path)
@@ -141,10 +148,29 @@ def each_number(write: Callable[[int], Path], count: int, workers: int) -> Itera
 
 
 def _write_one(folder: Path, seed: int, preset: str, number: int) -> Path:
-    name = f"phantom_{number:04d}"
+    name = _name(number)
     image = folder / "images" / f"{name}.nii.gz"
-    phantom = make_phantom(scan_seed(seed, number), preset)
+    if preset in PAIRED_PRESETS:
+        phantom = make_phantom(scan_seed(seed, _pair(number)), PAIRED_PRESETS[preset][(number - 1) % 2])
+    else:
+        phantom = make_phantom(scan_seed(seed, number), preset)
     write_phantom(
         phantom, image=image, mask=folder / "masks" / f"{name}.nii.gz", truth=folder / "truth" / f"{name}.json"
     )
     return image
+
+
+def _write_manifest(folder: Path, count: int) -> None:
+    with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "patient_id"))
+        for number in range(1, count + 1):
+            writer.writerow((f"images/{_name(number)}.nii.gz", f"head_{_pair(number):04d}"))
+
+
+def _name(number: int) -> str:
+    return f"phantom_{number:04d}"
+
+
+def _pair(number: int) -> int:
+    return (number + 1) // 2

@@ -1,0 +1,1 @@
+"""Training batches: prepared cases, sampling, augmentation and hard negatives."""

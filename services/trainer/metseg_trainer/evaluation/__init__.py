@@ -1,0 +1,1 @@
+"""Evaluation: predictions, scores, operating points, calibration and model cards."""

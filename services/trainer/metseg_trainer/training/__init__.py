@@ -1,0 +1,1 @@
+"""The training loop: learner, losses, checkpoints, progress and run folder."""

@@ -1,0 +1,1 @@
+"""Where training cases come from: sources, manifests and leakage checks."""
