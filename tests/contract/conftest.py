@@ -1,8 +1,11 @@
-"""The server under test: a stand-in, or the TF Serving at METSEG_CONTRACT_TARGET.
+"""The server under test: metseg-serving, or the TF Serving at METSEG_CONTRACT_TARGET.
 
 METSEG_CONTRACT_TARGET=host:port is its gRPC port, METSEG_CONTRACT_REST_PORT (8501) its REST port, and
 METSEG_CONTRACT_MODEL (`tiny`) a model of metseg's that it serves. Only a server of the suite's own models, which
 `make contract-models` writes, is asked to load, unload and relabel versions.
+
+Every test that asks a server names, in `rests_on`, the source files of TF Serving (below `tensorflow_serving/`) or
+of TensorFlow (below `tensorflow/`) that its expectations were read from.
 """
 
 import os
@@ -26,6 +29,19 @@ RETRY_FLAGS = [
     "--load_retry_interval_micros=100000",
     "--file_system_poll_wait_seconds=0.2",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that asks a server and does not say where it knows the answer from.
+
+    Raises:
+        UsageError: One has no mark `rests_on`.
+    """
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    asking = [item for item in here if {"server", "own_server", "standins"} & set(item.fixturenames)]
+    unfounded = sorted(item.nodeid for item in asking if item.get_closest_marker("rests_on") is None)
+    if unfounded:
+        raise pytest.UsageError(f"name the source files they rest on: {', '.join(unfounded)}")
 
 
 @dataclass(frozen=True)
@@ -72,9 +88,9 @@ def named_server() -> Server | None:
 
 @pytest.fixture(scope="session")
 def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
-    """Two stand-ins with one model: as it comes, and as it is meant to be run."""
+    """Two local model servers with one model: as it comes, and as it is meant to be run."""
     if named_server() is not None:
-        pytest.skip("compares two stand-ins with flags of their own, and not the named server")
+        pytest.skip("compares two local model servers with flags of their own, and not the named server")
     folder: Path = make_folder(tmp_path_factory.mktemp("contract") / "served")
     default = [f"--model_config_file={folder}/config/models.config", FLAGS[0]]
     tuned = [*config_flags(f"{folder}/config"), *FLAGS, *RETRY_FLAGS]

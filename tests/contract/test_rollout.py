@@ -50,6 +50,7 @@ def refused(server, config: str):
     return caught.value.code(), caught.value.details()
 
 
+@pytest.mark.rests_on("tensorflow_serving/model_servers/server_core.cc")
 def test_a_label_of_the_file_answers_over_both_ports(own_server):
     assert white(own_server, label="stable") == (1, SCALES[1])
     assert white(own_server) == (2, SCALES[2])
@@ -59,6 +60,7 @@ def test_a_label_of_the_file_answers_over_both_ports(own_server):
     assert own_server.rest(f"{path}/metadata")[1]["model_spec"]["version"] == "1"
 
 
+@pytest.mark.rests_on("tensorflow_serving/model_servers/server_core.cc")
 def test_a_reload_moves_labels_and_drops_those_it_does_not_name(own_server):
     both = "specific { versions: 1 versions: 2 }"
     own_server.reload(listed(entry(both, label("stable", 2) + label("canary", 1))))
@@ -70,6 +72,7 @@ def test_a_reload_moves_labels_and_drops_those_it_does_not_name(own_server):
         white(own_server, label="canary")
 
 
+@pytest.mark.rests_on("tensorflow_serving/model_servers/server_core.cc")
 def test_a_label_that_moves_to_a_version_that_cannot_answer_is_refused_and_nothing_changes(own_server):
     config = listed(entry("specific { versions: 1 versions: 2 versions: 7 }", label("stable", 7)))
     assert refused(own_server, config) == (
@@ -79,6 +82,10 @@ def test_a_label_that_moves_to_a_version_that_cannot_answer_is_refused_and_nothi
     assert white(own_server, label="stable") == (1, SCALES[1])
 
 
+@pytest.mark.rests_on(
+    "tensorflow_serving/sources/storage_path/file_system_storage_path_source.cc",
+    "tensorflow_serving/core/availability_preserving_policy.cc",
+)
 @pytest.mark.parametrize(
     ("policy", "served"),
     [
@@ -95,6 +102,7 @@ def test_the_policy_says_which_versions_are_served(own_server, policy, served):
     assert (BROKEN in served) <= (BROKEN in own_server.states())
 
 
+@pytest.mark.rests_on("tensorflow_serving/core/loader_harness.cc", "tensorflow_serving/util/retrier.cc")
 def test_a_broken_version_harms_nothing_and_its_status_tells(own_server):
     own_server.reload(listed(entry(f"specific {{ versions: 2 versions: {BROKEN} }}", label("stable", 2))))
     wait_for(lambda: own_server.states().get(BROKEN) in (LOADING, END))
@@ -108,6 +116,9 @@ def test_a_broken_version_harms_nothing_and_its_status_tells(own_server):
         assert status["error_message"]
 
 
+@pytest.mark.rests_on(
+    "tensorflow_serving/model_servers/server_core.cc", "tensorflow_serving/core/aspired_versions_manager.cc"
+)
 def test_a_model_that_is_left_out_is_unloaded(own_server):
     def state_of_other() -> str:
         return own_server.rest("/v1/models/other")[1]["model_version_status"][0]["state"]
@@ -120,13 +131,19 @@ def test_a_model_that_is_left_out_is_unloaded(own_server):
     assert white(own_server, label="stable") == (1, SCALES[1])
 
 
+@pytest.mark.rests_on(
+    "tensorflow_serving/model_servers/model_service_impl.cc", "tensorflow_serving/model_servers/server_core.cc"
+)
 @pytest.mark.parametrize(
     ("config", "text"),
     [
         ("", "Only ModelConfigList is currently supported"),
         (listed(entry(""), entry("")), "Illegal to list model tiny multiple times in config list"),
         (START.replace("/models/tiny", "tiny"), "absolute path or URI; got base_path()=tiny"),
-        (START.replace('model_platform: "tensorflow"', ""), "Illegal setting neither model_type(deprecated)"),
+        (
+            START.replace('model_platform: "tensorflow"', ""),
+            "nor ModelServerConfig::model_platform, model name is tiny",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_an_invalid_argument(own_server, config, text):

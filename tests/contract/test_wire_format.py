@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
-from metseg.proto import serving_wire_pb2 as wire
+from metseg.serving.proto import serving_wire_pb2 as wire
 
 ROOT = Path(__file__).parents[2]
 ORIGINALS = {
@@ -46,7 +46,7 @@ ORIGINALS = {
     ),
 }
 GENERATED = [
-    ("shared", "metseg/proto/serving_wire"),
+    ("shared", "metseg/serving/proto/serving_wire"),
     ("services/serving", "metseg_serving/proto/batching_parameters"),
     ("services/serving", "metseg_serving/proto/monitoring_config"),
 ]

@@ -1,9 +1,11 @@
 """TF Serving's own configuration files."""
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from metseg.inference.segment import segment, segment_by_mean
 from metseg_serving.config import BatchingRules, channel_arguments, read_batching, read_models, read_monitoring
 from metseg_serving.settings import ConfigError
 
@@ -18,8 +20,16 @@ def test_the_shipped_models_file_serves_three_models_and_keeps_the_last_version_
     assert [source.policy.choose({1, 2, 3}) for source in sources] == [{2, 3}] * 3
 
 
-def test_the_shipped_batching_file_says_what_holds_without_it():
-    assert read_batching(SHIPPED / "batching.config") == BatchingRules()
+def test_the_shipped_batching_file_takes_the_batches_that_a_worker_sends():
+    rules = read_batching(SHIPPED / "batching.config")
+    assert rules == BatchingRules(max_batch_size=16, max_enqueued_batches=64, max_execution_batch_size=16)
+    for sender in (segment, segment_by_mean):
+        assert signature(sender).parameters["batch"].default <= rules.max_batch_size
+
+
+def test_an_empty_batching_file_leaves_what_tensorflow_serving_does_by_itself(tmp_path):
+    (tmp_path / "batching.config").touch()
+    assert read_batching(tmp_path / "batching.config") == BatchingRules(1000, 0.0, 10, None)
 
 
 def test_base_paths_outside_the_mount_are_taken_as_they_are(tmp_path):
@@ -64,7 +74,17 @@ def test_a_models_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, text
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["max_batch_size { value: 0 }", "allowed_batch_sizes: 4", "max_batch_size: 3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_batch_size { value: 0 }",
+        "allowed_batch_sizes: 4",
+        "max_batch_size: 3",
+        "max_batch_size { value: 8 } enable_large_batch_splitting { value: true } allowed_batch_sizes: 4",
+        "max_batch_size { value: 8 } enable_large_batch_splitting { value: true } "
+        "max_execution_batch_size { value: 9 }",
+    ],
+)
 def test_a_batching_file_that_cannot_be_used_is_refused(tmp_path, text):
     file = tmp_path / "batching.config"
     file.write_text(text)

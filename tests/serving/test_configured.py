@@ -1,4 +1,4 @@
-"""The stand-in with a models file: labels at the start, and a file that changes under it."""
+"""metseg-serving with a models file: labels at the start, and a file that changes under it."""
 
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from metseg_serving.settings import ServingSettings
 
 pytestmark = pytest.mark.slow
 
+BROKEN = 3
+"""A version without a graph, which lies beside the good ones from the start."""
 WHITE = np.full((1, 256, 256, 3), 255, np.uint8).tolist()
 
 
@@ -32,6 +34,7 @@ def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("configured")
     for version in (1, 2):
         save_model(folder / "net" / str(version), scale=version / 4)
+    (folder / "net" / str(BROKEN)).mkdir()
     return folder
 
 
@@ -48,6 +51,8 @@ def test_a_file_that_changes_is_followed_and_one_that_cannot_be_used_is_not(mode
         f"--model_config_file={config}",
         "--model_config_file_poll_wait_seconds=0.1",
         "--allow_version_labels_for_unavailable_models",
+        "--max_num_load_retries=1",
+        "--load_retry_interval_micros=100000",
     ]
     with Standin(models, tmp_path / "log", *flags) as standin:
         standin.wait_until_ready()
@@ -56,6 +61,7 @@ def test_a_file_that_changes_is_followed_and_one_that_cannot_be_used_is_not(mode
             answer = standin.rest("/v1/models/net/labels/stable:predict", {"instances": WHITE})[1]
             return float(np.max(answer["predictions"]))
 
+        assert standin.states("net") == {1: "AVAILABLE", 2: "AVAILABLE", BROKEN: "END"}
         assert stable() == 0.25
         write_config(config, stable=2)
         wait_for(lambda: stable() == 0.5)

@@ -1,4 +1,4 @@
-"""The stand-in as a process: versions change under load, broken ones do no harm, it starts and stops cleanly."""
+"""metseg-serving as a process: versions change under load, broken ones do no harm, it starts and stops cleanly."""
 
 import os
 import socket
@@ -17,10 +17,12 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from metseg.errors import UnknownModelError
-from metseg.serving import ServingClient
+from metseg.serving.client import ServingClient
 from metseg_serving.__main__ import build_parser
 from metseg_serving.launch import run
+from metseg_serving.models.servable import Servable
 from metseg_serving.ports import Ports
+from metseg_serving.refusal import Refusal
 from metseg_serving.settings import ServingSettings
 
 pytestmark = pytest.mark.slow
@@ -38,7 +40,13 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
     folder = tmp_path_factory.mktemp("serving")
     save_model(folder / "models" / "swap" / "1", scale=0.1, warmup_shape=(1, 256, 256, 3))
     save_model(folder / "models" / "still" / "1", scale=0.5)
-    with Standin(folder / "models", folder / "log", *FLAGS) as running:
+    batching = folder / "batching.config"
+    batching.write_text(
+        "max_batch_size { value: 16 } enable_large_batch_splitting { value: true } "
+        "max_execution_batch_size { value: 5 }"
+    )
+    flags = [*FLAGS, "--enable_batching", f"--batching_parameters_file={batching}"]
+    with Standin(folder / "models", folder / "log", *flags) as running:
         yield running.wait_until_ready()
 
 
@@ -104,6 +112,13 @@ def test_a_broken_version_ends_with_its_error_while_the_old_one_serves(standin, 
     assert newest(standin) == serving
 
 
+def test_a_version_is_warmed_up_unless_that_is_turned_off(tmp_path):
+    folder = save_model(tmp_path / "net" / "1", warmup_shape=(1, 7, 7, 3))
+    with pytest.raises(Refusal):
+        Servable.load(folder)
+    Servable.load(folder, warms_up=False).close()
+
+
 def test_an_ended_version_is_refused_by_name(standin, models, client):
     number = max(standin.states("swap")) + 1
     save_model(models / "swap" / str(number), scale=0.3)
@@ -113,10 +128,23 @@ def test_an_ended_version_is_refused_by_name(standin, models, client):
         client.predict("swap", 1, WHITE)
 
 
+def test_a_wrong_shape_is_refused_before_it_reaches_the_graph(client, standin):
+    request = PredictRequest()
+    request.model_spec.name = "still"
+    with grpc.insecure_channel(standin.target) as channel:
+        predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+        for array in (np.uint8(1), WHITE[0], WHITE[..., :2], WHITE[:, :100]):
+            request.inputs["slices"].CopyFrom(tf.make_tensor_proto(array))
+            with pytest.raises(grpc.RpcError) as caught:
+                predict(request, timeout=30)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert client.predict("still", 1, WHITE).shape == (1, 256, 256, 1)
+
+
 def test_batches_that_are_merged_and_split_have_the_values_of_single_slices(client):
-    slices = np.random.default_rng(3).integers(0, 256, (19, 256, 256, 3), dtype=np.uint8)
+    slices = np.random.default_rng(3).integers(0, 256, (16, 256, 256, 3), dtype=np.uint8)
     single = np.concatenate(
-        list(client.predict_many("still", 1, (slices[i : i + 1] for i in range(19)), in_flight=8))
+        list(client.predict_many("still", 1, (slices[i : i + 1] for i in range(16)), in_flight=8))
     )
     np.testing.assert_array_equal(client.predict("still", 1, slices), single)
     np.testing.assert_allclose(single, slices.mean(-1, keepdims=True) / 255 * 0.5, atol=1e-6)
@@ -164,6 +192,12 @@ def test_a_configuration_that_cannot_be_read_is_one_clear_line(tmp_path, capsys)
     options = build_parser(ServingSettings()).parse_args(["--config", str(tmp_path / "models.config")])
     assert run(options, Ports("127.0.0.1", free_port())) == 2
     assert capsys.readouterr().err == f"metseg-serving: {tmp_path / 'models.config'}: No such file or directory\n"
+
+
+def test_a_batching_file_without_batching_is_one_clear_line(tmp_path, capsys):
+    options = build_parser(ServingSettings()).parse_args(["--batching_parameters_file=batching.config"])
+    assert run(options, Ports("127.0.0.1", free_port())) == 2
+    assert "batching_parameters_file is set without setting enable_batching" in capsys.readouterr().err
 
 
 def test_flags_are_spelt_as_tensorflow_serving_spells_them():

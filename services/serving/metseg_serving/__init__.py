@@ -1,1 +1,1 @@
-"""A stand-in for TensorFlow Serving, for hosts without containers."""
+"""The local model server: it speaks TensorFlow Serving's protocols, for hosts without containers."""

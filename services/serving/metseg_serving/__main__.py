@@ -20,13 +20,16 @@ SWITCHES = {
     "enable_serialization_as_tensor_content": "answer arrays as bytes, not value after value",
     "allow_version_labels_for_unavailable_models": "let a new label come before its version, as at the start",
     "enable_grpc_healthcheck_service": "answer the standard health check of gRPC",
-    "enable_batching": "taken for the sake of TensorFlow Serving's command line; the stand-in always batches",
-    "enable_model_warmup": "likewise; the stand-in always warms up",
+    "enable_batching": "merge requests that wait at the same moment, and refuse those that are too large",
+    "enable_model_warmup": "replay the requests that lie with a version before it answers (default true)",
 }
+ON = {"enable_model_warmup"}
+"""Switches that are on unless they are turned off."""
+UNUSED_THREADS = ("rest_api_num_threads", "grpc_max_threads")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM: 0 after an orderly stop, 1 when a model cannot be loaded, 2 for wrong settings."""
+    """Serve until SIGTERM: 0 after an orderly stop, 1 when a model has no good version, 2 for wrong settings."""
     try:
         options = build_parser(ServingSettings.from_env()).parse_args(arguments)
         ports = Ports(options.host, options.port, options.rest_api_port)
@@ -89,12 +92,14 @@ def build_parser(settings: ServingSettings) -> argparse.ArgumentParser:
     )
     how = parser.add_argument_group("how")
     for flag, told in SWITCHES.items():
-        how.add_argument(f"--{flag}", type=_flag, nargs="?", const=True, default=False, metavar="BOOL", help=told)
+        how.add_argument(
+            f"--{flag}", type=_flag, nargs="?", const=True, default=flag in ON, metavar="BOOL", help=told
+        )
     how.add_argument(
         "--grpc_channel_arguments",
         default="",
         metavar="KEY=VALUE,…",
-        help="for instance grpc.max_receive_message_length=-1 (default 4 MiB)",
+        help="for instance grpc.max_concurrent_streams=100",
     )
     how.add_argument(
         "--file_system_poll_wait_seconds",
@@ -102,6 +107,14 @@ def build_parser(settings: ServingSettings) -> argparse.ArgumentParser:
         default=1.0,
         metavar="S",
         help="pause between looks for new versions, default %(default)s",
+    )
+    how.add_argument(
+        "--num_load_threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="versions that load at the same time while the server runs; with 0, the default, a load that is "
+        "retried holds every other change up",
     )
     how.add_argument(
         "--max_num_load_retries",
@@ -124,6 +137,10 @@ def build_parser(settings: ServingSettings) -> argparse.ArgumentParser:
             default=0,
             metavar="N",
             help="threads, default one a core",
+        )
+    for flag in UNUSED_THREADS:
+        how.add_argument(
+            f"--{flag}", type=int, metavar="N", help="taken and not used: metseg-serving has no such threads"
         )
     return parser
 

@@ -1,4 +1,4 @@
-"""TF Serving's configuration files, read into what the stand-in needs of them."""
+"""TF Serving's configuration files, read into what metseg-serving needs of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,17 +18,24 @@ CONTAINER_MODELS: Final = PurePosixPath("/models")
 
 @dataclass(frozen=True)
 class BatchingRules:
-    """How requests that wait at the same moment become one batch; the defaults are those of `batching.config`.
+    """How requests that wait at the same moment become one batch; the defaults are TF Serving's.
 
     Args:
-        max_batch_size: Rows in a batch; a larger request is split.
+        max_batch_size: Rows in a request; a larger one is refused.
         timeout_s: How long a batch that is not full waits for more; 0 takes what is there.
         max_enqueued_batches: How many batches may wait for one version before requests are turned away.
+        max_execution_batch_size: Rows in a batch where large requests may be split over several; None splits none.
     """
 
-    max_batch_size: int = 16
+    max_batch_size: int = 1000
     timeout_s: float = 0.0
-    max_enqueued_batches: int = 64
+    max_enqueued_batches: int = 10
+    max_execution_batch_size: int | None = None
+
+    @property
+    def rows_per_batch(self) -> int:
+        """Rows with which a batch is full."""
+        return self.max_execution_batch_size or self.max_batch_size
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def read_models(file: Path, models: Path) -> list[ModelSource]:
         models: Stands for `/models`, where containers mount that folder.
 
     Raises:
-        ConfigError: The file cannot be read, or asks for what the stand-in does not do.
+        ConfigError: The file cannot be read, or asks for what metseg-serving does not do.
     """
     config = _parse(file, ModelServerConfig())
     if not config.model_config_list.config:
@@ -101,7 +108,7 @@ def listed_models(config: Any, models: Path) -> list[ModelSource]:  # a ModelSer
     """The models of a configuration.
 
     Raises:
-        Refusal: It lists a model twice or by halves, or asks for what the stand-in does not do.
+        Refusal: It lists a model twice or by halves, or asks for what metseg-serving does not do.
     """
     if not config.HasField("model_config_list"):
         raise invalid(
@@ -117,7 +124,7 @@ def listed_models(config: Any, models: Path) -> list[ModelSource]:  # a ModelSer
 
 
 def read_batching(file: Path) -> BatchingRules:
-    """The rules of a `batching.config`; what is for GPUs (threads, padding) is passed over.
+    """Read the rules of a `batching.config`; what is for GPUs (threads, padding) is passed over.
 
     Raises:
         ConfigError: The file cannot be read, or a value is out of range.
@@ -125,16 +132,24 @@ def read_batching(file: Path) -> BatchingRules:
     message = BatchingParameters()
     _parse(file, message)
     default = BatchingRules()
+    max_batch_size = _value(message, "max_batch_size", default.max_batch_size)
+    splits = message.enable_large_batch_splitting.value
     rules = BatchingRules(
-        _value(message, "max_batch_size", default.max_batch_size),
+        max_batch_size,
         _value(message, "batch_timeout_micros", 0) / 1e6,
         _value(message, "max_enqueued_batches", default.max_enqueued_batches),
+        _value(message, "max_execution_batch_size", max_batch_size) if splits else None,
     )
-    if rules.max_batch_size < 1 or rules.max_enqueued_batches < 1 or rules.timeout_s < 0:
+    if min(rules.max_batch_size, rules.rows_per_batch, rules.max_enqueued_batches) < 1 or rules.timeout_s < 0:
         raise ConfigError(f"{file}: sizes must be at least 1 and times at least 0")
+    if rules.rows_per_batch > rules.max_batch_size:
+        raise ConfigError(f"{file}: max_execution_batch_size must be at most max_batch_size")
     sizes = list(message.allowed_batch_sizes)
-    if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != rules.max_batch_size):
-        raise ConfigError(f"{file}: allowed_batch_sizes must grow and end with max_batch_size")
+    if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != rules.rows_per_batch):
+        raise ConfigError(
+            f"{file}: allowed_batch_sizes must grow and end with max_batch_size, or with max_execution_batch_size "
+            "where large batches are split"
+        )
     return rules
 
 
@@ -183,7 +198,10 @@ def _source(entry: Any, models: Path) -> ModelSource:  # a ModelConfig
     if not entry.name or not entry.base_path:
         raise invalid("every model needs a name and a base_path")
     if not entry.model_platform:
-        raise invalid("Illegal setting neither model_type(deprecated) nor model_platform.")
+        raise invalid(
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            f"ModelServerConfig::model_platform, model name is {entry.name}"
+        )
     if entry.model_platform != "tensorflow":
         raise invalid(f"Model {entry.name} requests unsupported platform {entry.model_platform}")
     base_path = PurePosixPath(entry.base_path)

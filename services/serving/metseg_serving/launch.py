@@ -15,12 +15,12 @@ from metseg_serving.config import (
     read_monitoring,
     source_finder,
 )
-from metseg_serving.labels import VersionLabels
-from metseg_serving.models import LoadRules, ServedModels
+from metseg_serving.models.labels import VersionLabels
+from metseg_serving.models.library import LoadRules, ServedModels
+from metseg_serving.models.servable import Servable
 from metseg_serving.ports import Ports
 from metseg_serving.refusal import Refusal
 from metseg_serving.rules import ServerRules
-from metseg_serving.servable import Servable
 from metseg_serving.server import serve
 from metseg_serving.settings import ConfigError
 
@@ -29,7 +29,6 @@ def run(options: argparse.Namespace, ports: Ports) -> int:
     """Serve as the flags say; returns the exit status."""
     tf.get_logger().setLevel(logging.ERROR)
     try:
-        batching_file = options.batching_parameters_file
         models = ServedModels(
             source_finder(options.model_config_file, options.models),
             LoadRules(
@@ -37,11 +36,13 @@ def run(options: argparse.Namespace, ports: Ports) -> int:
                     Servable.load,
                     intra_op_threads=options.tensorflow_intra_op_parallelism,
                     inter_op_threads=options.tensorflow_inter_op_parallelism,
+                    warms_up=options.enable_model_warmup,
                 ),
                 retries=options.max_num_load_retries,
                 retry_s=max(options.load_retry_interval_micros, 0) / 1e6,
+                threads=options.num_load_threads,
             ),
-            read_batching(batching_file) if batching_file else BatchingRules(),
+            _batching(options),
             VersionLabels(allow_unavailable=options.allow_version_labels_for_unavailable_models),
         )
         asyncio.run(serve(models, ports, _rules(options)))
@@ -52,6 +53,15 @@ def run(options: argparse.Namespace, ports: Ports) -> int:
         sys.stderr.write(f"metseg-serving: {options.models}: {exc}\n")
         return 1
     return 0
+
+
+def _batching(options: argparse.Namespace) -> BatchingRules | None:
+    file = options.batching_parameters_file
+    if options.enable_batching:
+        return read_batching(file) if file else BatchingRules()
+    if file:
+        raise ConfigError("batching_parameters_file is set without setting enable_batching to true")
+    return None
 
 
 def _rules(options: argparse.Namespace) -> ServerRules:

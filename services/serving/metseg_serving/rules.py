@@ -11,7 +11,7 @@ class ServerRules:
     Args:
         models: The folder that stands for `/models` in a configuration.
         as_content: Answer arrays as bytes in one piece, not value after value.
-        channel_arguments: Options of gRPC; without any, a message may have 4 MiB.
+        channel_arguments: Options of gRPC; without any, a message may have 2 GiB.
         poll_s: Pause between looks for new versions.
         config_file: The models file.
         config_poll_s: Pause between looks for a change of it; 0 looks at the start alone.

@@ -11,9 +11,9 @@ from typing import Final
 import grpc
 import uvicorn
 
-from metseg_serving import grpc_service, health, rest
 from metseg_serving.config import read_models
-from metseg_serving.models import ServedModels
+from metseg_serving.endpoints import grpc_service, health, rest
+from metseg_serving.models.library import ServedModels
 from metseg_serving.ports import Ports
 from metseg_serving.refusal import Refusal
 from metseg_serving.rules import ServerRules
@@ -22,6 +22,8 @@ from metseg_serving.settings import ConfigError
 log = logging.getLogger(__name__)
 
 GRACE_S: Final = 10.0
+LARGEST_MESSAGE_BYTES: Final = 2**31 - 1
+"""What TF Serving accepts unless a channel argument says otherwise; gRPC's own limit is 4 MiB."""
 
 
 async def serve(models: ServedModels, ports: Ports, rules: ServerRules) -> None:
@@ -70,8 +72,12 @@ async def _stop_signal() -> None:
 
 @contextlib.asynccontextmanager
 async def _grpc_port(models: ServedModels, ports: Ports, rules: ServerRules) -> AsyncIterator[None]:
-    # Without this option two servers may share a port, and each gets some of the calls.
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *rules.channel_arguments])
+    options = {
+        "grpc.so_reuseport": 0,  # otherwise two servers may share a port, and each gets some of the calls
+        "grpc.max_receive_message_length": LARGEST_MESSAGE_BYTES,
+        **dict(rules.channel_arguments),
+    }
+    server = grpc.aio.server(options=list(options.items()))
     grpc_service.register(server, models, rules)
     if rules.health_check:
         health.register(server)

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,metseg_serving/proto/monitoring_config.proto\x12\x0emetseg.serving\"\x92\x01\n\x10MonitoringConfig\x12L\n\x11prometheus_config\x18\x01 \x01(\x0b\x32\x31.metseg.serving.MonitoringConfig.PrometheusConfig\x1a\x30\n\x10PrometheusConfig\x12\x0e\n\x06\x65nable\x18\x01 \x01(\x08\x12\x0c\n\x04path\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,metseg_serving/proto/monitoring_config.proto\x12\x15metseg.serving.client\"\x99\x01\n\x10MonitoringConfig\x12S\n\x11prometheus_config\x18\x01 \x01(\x0b\x32\x38.metseg.serving.client.MonitoringConfig.PrometheusConfig\x1a\x30\n\x10PrometheusConfig\x12\x0e\n\x06\x65nable\x18\x01 \x01(\x08\x12\x0c\n\x04path\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'metseg_serving.proto.monitoring_config_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MONITORINGCONFIG']._serialized_start=65
-  _globals['_MONITORINGCONFIG']._serialized_end=211
-  _globals['_MONITORINGCONFIG_PROMETHEUSCONFIG']._serialized_start=163
-  _globals['_MONITORINGCONFIG_PROMETHEUSCONFIG']._serialized_end=211
+  _globals['_MONITORINGCONFIG']._serialized_start=72
+  _globals['_MONITORINGCONFIG']._serialized_end=225
+  _globals['_MONITORINGCONFIG_PROMETHEUSCONFIG']._serialized_start=177
+  _globals['_MONITORINGCONFIG_PROMETHEUSCONFIG']._serialized_end=225
 # @@protoc_insertion_point(module_scope)

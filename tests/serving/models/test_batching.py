@@ -7,8 +7,8 @@ import grpc
 import numpy as np
 import pytest
 
-from metseg_serving.batching import Batcher
 from metseg_serving.config import BatchingRules
+from metseg_serving.models.batching import Batcher, Unbatched
 from metseg_serving.refusal import Refusal
 
 
@@ -61,10 +61,29 @@ def test_a_batch_never_has_more_rows_than_allowed():
     assert [answer["y"].ravel().tolist() for answer in answers] == [[2 * i, 2 * i] for i in range(7)]
 
 
-def test_a_request_larger_than_a_batch_is_split_and_put_together_again():
-    answers, sizes = submit_all([rows(*range(11))], BatchingRules(max_batch_size=4))
+@pytest.mark.parametrize("splits", [None, 4])
+def test_a_request_of_more_rows_than_allowed_is_refused_before_anything_is_split(splits):
+    rules = BatchingRules(max_batch_size=16, max_execution_batch_size=splits)
+    answers, sizes = submit_all([rows(*range(24)), rows(1)], rules)
+    assert (answers[0].code, answers[0].message) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Task size 24 is larger than maximum input batch size 16",
+    )
+    assert answers[1]["y"].tolist() == [[2]]
+    assert sizes == [1]
+
+
+def test_an_allowed_request_larger_than_a_batch_is_split_and_put_together_again():
+    answers, sizes = submit_all([rows(*range(11))], BatchingRules(max_batch_size=16, max_execution_batch_size=4))
     assert sizes == [4, 4, 3]
     assert answers[0]["y"].ravel().tolist() == [2 * i for i in range(11)]
+
+
+def test_without_batching_a_request_of_any_size_runs_by_itself():
+    network = Network()
+    answer = asyncio.run(Unbatched(network).submit("double", rows(*range(2000)), ("y",)))
+    assert answer["y"].ravel().tolist() == [2 * i for i in range(2000)]
+    assert network.sizes == [2000]
 
 
 def test_different_shapes_do_not_share_a_batch():

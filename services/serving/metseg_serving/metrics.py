@@ -5,6 +5,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum
 from itertools import accumulate
 from typing import Final, TypeVar
 
@@ -22,6 +23,13 @@ _RUN_TIMES: Final = ":tensorflow:serving:runtime_latency"
 
 Labels = tuple[tuple[str, str], ...]
 T = TypeVar("T")
+
+
+class Entrypoint(Enum):
+    """The port of a request; the value is what TF Serving calls a prediction there."""
+
+    GRPC = "Predict"
+    REST = "predict"
 
 
 class Histogram:
@@ -46,12 +54,12 @@ class Figures:
         self._times: dict[str, dict[Labels, Histogram]] = {_REQUEST_TIMES: {}, _RUN_TIMES: {}}
 
     @contextmanager
-    def request(self, model: str, entrypoint: str) -> Iterator[None]:
+    def request(self, model: str, entrypoint: Entrypoint) -> Iterator[None]:
         """Count what is done within as one request, by its status, and time it if it succeeds.
 
         Args:
             model: The name that the request gives.
-            entrypoint: `GRPC` or `REST`.
+            entrypoint: Where it came in.
         """
         start = time.perf_counter()
         try:
@@ -60,7 +68,8 @@ class Figures:
             self._count(_COUNTS, _labels(model_name=model, status=exc.code.name))
             raise
         self._count(_COUNTS, _labels(model_name=model, status="OK"))
-        self._time(_REQUEST_TIMES, _labels(model_name=model, API="predict", entrypoint=entrypoint), start)
+        labels = _labels(model_name=model, API=entrypoint.value, entrypoint=entrypoint.name)
+        self._time(_REQUEST_TIMES, labels, start)
 
     def run(self, model: str, call: Callable[[], T]) -> T:
         """Time one run of a graph."""

@@ -12,10 +12,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 
-from metseg_serving import calls, figures, json_tensors
-from metseg_serving.models import ServedModels
+from metseg_serving import metrics
+from metseg_serving.endpoints import calls, json_tensors
+from metseg_serving.models.library import ServedModels
+from metseg_serving.models.versions import ModelSpec
 from metseg_serving.refusal import Refusal, invalid
-from metseg_serving.versions import ModelSpec
 
 HTTP_STATUS: Final = {
     "CANCELLED": 499,
@@ -44,7 +45,7 @@ def create_app(models: ServedModels, metrics_path: str | None) -> Starlette:
     async def answer(request: Request) -> Response:
         path = request.url.path
         if path == metrics_path:
-            return Response(models.figures.page(), media_type=figures.MEDIA_TYPE)
+            return Response(models.figures.page(), media_type=metrics.MEDIA_TYPE)
         if not path.lower().startswith("/v1/"):
             return PlainTextResponse("Not Found", 404)
         try:
@@ -61,8 +62,8 @@ def create_app(models: ServedModels, metrics_path: str | None) -> Starlette:
 
 async def _predict(models: ServedModels, found: re.Match[str], body: bytes) -> Response:
     if found[4].lower() != "predict":
-        raise Refusal(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in does not offer {found[4].lower()}")
-    with models.figures.request(found[1], "REST"):
+        raise Refusal(grpc.StatusCode.UNIMPLEMENTED, f"metseg-serving does not offer {found[4].lower()}")
+    with models.figures.request(found[1], metrics.Entrypoint.REST):
         document = await asyncio.to_thread(json_tensors.parse, body)
         name = document.get("signature_name") or calls.DEFAULT_SIGNATURE
         with models.hold(_spec(found)) as version:

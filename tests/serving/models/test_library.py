@@ -7,9 +7,9 @@ import grpc
 import pytest
 
 from metseg_serving.config import BatchingRules, ModelSource, VersionPolicy, discover
-from metseg_serving.models import LoadRules, ServedModels
+from metseg_serving.models.library import LoadRules, ServedModels
+from metseg_serving.models.versions import ModelSpec
 from metseg_serving.refusal import Refusal
-from metseg_serving.versions import ModelSpec
 
 LATEST = ModelSpec("net")
 LATEST_ONLY = VersionPolicy()
@@ -32,14 +32,16 @@ class Network:
 class House:
     """Versions of one model on disk; a version folder with a file `broken` cannot be loaded."""
 
-    def __init__(self, folder, policy=LATEST_ONLY, retries=0, retry_s=0.0):
+    def __init__(self, folder, policy=LATEST_ONLY, retries=0, retry_s=0.0, threads=2):
         self.folder = folder / "net"
         self.events: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
         source = ModelSource("net", self.folder, policy)
         self.models = ServedModels(
-            lambda: [source], LoadRules(self.load, retries=retries, retry_s=retry_s), BatchingRules()
+            lambda: [source],
+            LoadRules(self.load, retries=retries, retry_s=retry_s, threads=threads),
+            BatchingRules(),
         )
 
     def load(self, path):
@@ -209,10 +211,57 @@ def test_the_policy_chooses_the_versions(tmp_path, policy, served):
     asyncio.run(run())
 
 
+def test_a_start_with_a_broken_version_beside_a_good_one_serves_the_good_one(tmp_path):
+    async def run():
+        house = House(tmp_path, VersionPolicy(latest=2), retries=2)
+        house.add(1)
+        house.add(2, broken=True)
+        await house.models.load_initial()
+        assert house.states() == {1: "AVAILABLE", 2: "END"}
+        assert house.events.count("fail 2") == 3
+        with house.models.hold(LATEST) as version:
+            assert version.number == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("threads", "states"), [(0, "START"), (1, "START"), (2, "AVAILABLE")])
+def test_a_load_that_is_retried_holds_the_next_one_up_unless_there_is_a_second_thread(tmp_path, threads, states):
+    async def run():
+        house = House(tmp_path, VersionPolicy(latest=3), retries=1, retry_s=60, threads=threads)
+        house.add(1)
+        await house.models.load_initial()
+        house.add(2, broken=True)
+        await house.settle()
+        house.add(3)
+        await house.settle()
+        assert house.states() == {1: "AVAILABLE", 2: "LOADING", 3: states}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("threads", "state"), [(0, "UNLOADING"), (2, "END")])
+def test_without_load_threads_a_retry_holds_up_unloading_too(tmp_path, threads, state):
+    async def run():
+        house = House(
+            tmp_path, VersionPolicy(specific=frozenset({1, 2, 3})), retries=1, retry_s=60, threads=threads
+        )
+        house.add(1)
+        house.add(2)
+        await house.models.load_initial()
+        house.add(3, broken=True)
+        await house.settle()
+        house.remove(1)
+        await house.settle()
+        assert house.states() == {1: state, 2: "AVAILABLE", 3: "LOADING"}
+
+    asyncio.run(run())
+
+
 def test_a_start_with_a_broken_or_without_any_model_is_refused(tmp_path):
     house = House(tmp_path)
     house.add(1, broken=True)
-    with pytest.raises(Refusal, match="no graph"):
+    with pytest.raises(Refusal, match=r"1 servable\(s\) did not become available: .*no graph"):
         asyncio.run(house.models.load_initial())
     empty = ServedModels(lambda: discover(tmp_path / "nothing"), LoadRules(house.load), BatchingRules())
     with pytest.raises(Refusal, match="no model"):

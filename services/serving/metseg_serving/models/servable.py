@@ -88,13 +88,16 @@ class Servable:
         self._callables: dict[tuple[str, tuple[str, ...]], Callable[..., list[Array]]] = {}
 
     @classmethod
-    def load(cls, folder: Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0) -> Self:
-        """Load a version and warm it up by replaying the requests that lie with it.
+    def load(
+        cls, folder: Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0, warms_up: bool = True
+    ) -> Self:
+        """Load a version and warm it up.
 
         Args:
             folder: A version folder, a SavedModel.
             intra_op_threads: Threads within an operation; 0 is one a core.
             inter_op_threads: Operations at the same time; 0 is one a core.
+            warms_up: Whether the requests that lie with the version are replayed.
 
         Raises:
             Exception: Whatever TensorFlow raises for a damaged SavedModel.
@@ -108,7 +111,8 @@ class Servable:
             meta_graph = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
         graph.finalize()
         servable = cls(session, dict(meta_graph.signature_def))
-        servable.warm_up(folder / WARMUP_FILE)
+        if warms_up:
+            servable.warm_up(folder / WARMUP_FILE)
         return servable
 
     def run(self, signature: str, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]:

@@ -6,21 +6,21 @@ A new version is loaded and warmed up before the old one goes; one that cannot b
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from metseg_serving.batching import Batcher, Run
 from metseg_serving.config import BatchingRules, ModelSource
-from metseg_serving.figures import Figures
-from metseg_serving.labels import VersionLabels
+from metseg_serving.metrics import Figures
+from metseg_serving.models.batching import Batcher, Run, Unbatched
+from metseg_serving.models.labels import VersionLabels
+from metseg_serving.models.servable import Servable
+from metseg_serving.models.versions import ModelSpec, State, Version
 from metseg_serving.refusal import Refusal, invalid, not_found
-from metseg_serving.servable import Servable
-from metseg_serving.versions import ModelSpec, State, Version
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,14 @@ class LoadRules:
         retries: Further attempts after the first.
         retry_s: Pause before each of them.
         load: Loads a folder; called in a thread, may raise anything.
+        threads: How many versions load at the same time once the server runs. With 0 one change is made at a time:
+            while a load is retried, nothing else is loaded or unloaded.
     """
 
     load: Callable[[Path], Servable]
     retries: int = 5
     retry_s: float = 60.0
+    threads: int = 0
 
 
 class ServedModels:
@@ -51,7 +54,7 @@ class ServedModels:
     Args:
         sources: Asked at each refresh for the models to serve, until `reload` names others.
         loading: How versions are loaded.
-        batching: How requests are merged.
+        batching: How requests are merged; None merges none.
         labels: What labels there are, at first none.
     """
 
@@ -59,7 +62,7 @@ class ServedModels:
         self,
         sources: Callable[[], list[ModelSource]],
         loading: LoadRules,
-        batching: BatchingRules,
+        batching: BatchingRules | None,
         labels: VersionLabels | None = None,
     ) -> None:
         self.figures = Figures()
@@ -68,24 +71,25 @@ class ServedModels:
         self._batching = batching
         self._labels = labels or VersionLabels()
         self._reloading = asyncio.Lock()
+        self._load_turns: asyncio.Semaphore | None = None  # at the start all versions load at the same time
         self._models: dict[str, dict[int, Version]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def load_initial(self) -> None:
-        """Load what is there now.
+        """Load what is there now; ends when the retries of broken versions have ended, too.
 
         Raises:
-            Refusal: There is nothing to serve, a model cannot be loaded, or a label may not be given yet.
+            Refusal: There is nothing to serve, a model has no good version, or a label may not be given yet.
         """
         self._labels.assign(self._sources(), self._is_available)
         self.refresh()
         if not self._models:
             raise not_found("no model with a version was found")
         await asyncio.gather(*self._tasks)
-        for versions in self._models.values():
-            for version in versions.values():
-                if version.failure is not None:
-                    raise version.failure
+        missing = [name for name in self._models if not self._can_answer(name)]
+        if missing:
+            raise self._unavailable("servable", missing)
+        self._load_turns = asyncio.Semaphore(max(self._loading.threads, 1))
 
     async def follow(self, poll_s: float) -> None:
         """Refresh again and again."""
@@ -172,12 +176,20 @@ class ServedModels:
         version = self._models.get(name, {}).get(number)
         return version is not None and version.state is State.AVAILABLE
 
+    def _can_answer(self, name: str) -> bool:
+        return any(version.state is State.AVAILABLE for version in self.versions(name))
+
+    def _unavailable(self, kind: str, names: Iterable[str]) -> Refusal:
+        failed = [version for name in names for version in self.versions(name)]
+        count = len({version.model for version in failed})
+        reasons = "".join(f"{{{v.model} {v.number} due to error: {v.failure}}}, " for v in failed)
+        return Refusal(grpc.StatusCode.UNKNOWN, f"{count} {kind}(s) did not become available: {{{reasons}}}")
+
     async def _first_answer(self, name: str) -> None:
-        while not any(version.state is State.AVAILABLE for version in self.versions(name)):
+        while not self._can_answer(name):
             versions = self.versions(name)
             if versions and all(version.state is State.END for version in versions):
-                told = ", ".join(f"{{{v.model} {v.number} due to error: {v.failure}}}" for v in versions)
-                raise Refusal(grpc.StatusCode.UNKNOWN, f"1 model(s) did not become available: {{{told}, }}")
+                raise self._unavailable("model", [name])
             await asyncio.sleep(_LOOK_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -200,7 +212,14 @@ class ServedModels:
                 version.state = State.UNLOADING
                 self._spawn(self._unload(version))
 
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        return self._load_turns or nullcontext()
+
     async def _load(self, version: Version) -> None:
+        async with self._turn():
+            await self._load_with_retries(version)
+
+    async def _load_with_retries(self, version: Version) -> None:
         name, number = version.model, version.number
         for attempt in range(self._loading.retries + 1):
             if attempt:
@@ -215,7 +234,9 @@ class ServedModels:
             self.figures.loaded(str(version.path), time.perf_counter() - start, succeeded=exc is None)
             if exc is None:
                 servable = loading.result()
-                version.loaded = servable, Batcher(self._timed(name, servable.run), self._batching)
+                run = self._timed(name, servable.run)
+                batcher = Unbatched(run) if self._batching is None else Batcher(run, self._batching)
+                version.loaded = servable, batcher
                 version.failure = None
                 version.state = State.AVAILABLE
                 log.info("version %d of model %s is available", number, name)
@@ -229,10 +250,11 @@ class ServedModels:
         return lambda signature, inputs, outputs: self.figures.run(name, lambda: run(signature, inputs, outputs))
 
     async def _unload(self, version: Version) -> None:
-        while version.holders:
-            version.released.clear()
-            await version.released.wait()
-        await asyncio.to_thread(version.servable.close)
+        async with nullcontext() if self._loading.threads else self._turn():
+            while version.holders:
+                version.released.clear()
+                await version.released.wait()
+            await asyncio.to_thread(version.servable.close)
         version.loaded = None
         version.state = State.END
         log.info("version %d of model %s is unloaded", version.number, version.model)

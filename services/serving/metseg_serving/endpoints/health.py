@@ -1,11 +1,14 @@
-"""The standard health check of gRPC (grpc.health.v1), as far as probes ask it: about the server as a whole."""
+"""The standard health check of gRPC (grpc.health.v1): about the server as a whole and its two services."""
 
 from typing import Any, Final
 
 import grpc
 
 SERVICE: Final = "grpc.health.v1.Health"
-_ANY_SERVICE: Final = b""
+_KNOWN: Final = frozenset(
+    b"\x0a" + bytes([len(name)]) + name if name else b""  # a HealthCheckRequest: field 1, name of the service
+    for name in (b"", b"ModelService", b"PredictionService")
+)
 _SERVING: Final = b"\x08\x01"  # a HealthCheckResponse: field 1, status SERVING
 
 
@@ -17,6 +20,6 @@ def register(server: grpc.aio.Server) -> None:
 
 async def _check(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
     """Answer a HealthCheckRequest; an empty message asks about the server."""
-    if request != _ANY_SERVICE:
+    if request not in _KNOWN:
         await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
     return _SERVING

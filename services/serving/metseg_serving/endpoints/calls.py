@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse, SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 
-from metseg_serving.models import ServedModels
+from metseg_serving.models.library import ServedModels
+from metseg_serving.models.servable import Signature
+from metseg_serving.models.versions import ModelSpec, State, Version
 from metseg_serving.refusal import Refusal, invalid, not_found
-from metseg_serving.servable import Signature
-from metseg_serving.versions import ModelSpec, State, Version
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 SIGNATURE_FIELD: Final = "signature_def"

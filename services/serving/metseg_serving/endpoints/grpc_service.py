@@ -10,12 +10,14 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigResponse
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
-from metseg_serving import calls, tensors
+from metseg_serving import tensors
 from metseg_serving.config import listed_models
-from metseg_serving.models import ServedModels
+from metseg_serving.endpoints import calls
+from metseg_serving.metrics import Entrypoint
+from metseg_serving.models.library import ServedModels
+from metseg_serving.models.versions import ModelSpec
 from metseg_serving.refusal import Refusal, invalid
 from metseg_serving.rules import ServerRules
-from metseg_serving.versions import ModelSpec
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,7 +31,7 @@ def register(server: grpc.aio.Server, models: ServedModels, rules: ServerRules) 
 
 
 async def _unimplemented(_self: Any, _request: Any, context: Context) -> None:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the stand-in does not offer this call")
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "metseg-serving does not offer this call")
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]  # no types
@@ -46,7 +48,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         name = request.model_spec.signature_name or calls.DEFAULT_SIGNATURE
         figures = self._models.figures
         try:
-            with figures.request(request.model_spec.name, "GRPC"), self._models.hold(_spec(request)) as version:
+            with (
+                figures.request(request.model_spec.name, Entrypoint.GRPC),
+                self._models.hold(_spec(request)) as version,
+            ):
                 inputs = {alias: tensors.decode(alias, tensor) for alias, tensor in request.inputs.items()}
                 outputs = await calls.predict(version, name, inputs, list(request.output_filter))
         except Refusal as exc:

@@ -11,8 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from metseg_serving import tensors
+from metseg_serving.models.servable import Signature, TensorSpec
 from metseg_serving.refusal import invalid
-from metseg_serving.servable import Signature, TensorSpec
 
 Arrays = dict[str, NDArray[Any]]
 

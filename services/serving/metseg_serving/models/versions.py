@@ -7,9 +7,9 @@ from pathlib import Path
 
 import grpc
 
-from metseg_serving.batching import Batcher
+from metseg_serving.models.batching import Submit
+from metseg_serving.models.servable import Servable
 from metseg_serving.refusal import Refusal
-from metseg_serving.servable import Servable
 
 
 class State(IntEnum):
@@ -44,7 +44,7 @@ class Version:
     state: State = State.START
     failure: Refusal | None = None
     wanted: bool = True
-    loaded: tuple[Servable, Batcher] | None = None
+    loaded: tuple[Servable, Submit] | None = None
     holders: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,12 +55,12 @@ class Version:
         return self._in_memory[0]
 
     @property
-    def batcher(self) -> Batcher:
+    def batcher(self) -> Submit:
         """The queue before the network; only for who holds the version."""
         return self._in_memory[1]
 
     @property
-    def _in_memory(self) -> tuple[Servable, Batcher]:
+    def _in_memory(self) -> tuple[Servable, Submit]:
         if self.loaded is None:
             raise Refusal(grpc.StatusCode.INTERNAL, f"version {self.number} of {self.model} is not loaded")
         return self.loaded

@@ -1,22 +1,44 @@
-"""Requests that wait at the same moment run as one batch."""
+"""How requests reach a network: those that wait at the same moment as one batch, or each by itself."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 
 from metseg_serving.config import BatchingRules
-from metseg_serving.refusal import Refusal
+from metseg_serving.refusal import Refusal, invalid
 from metseg_serving.tensors import count_rows
 
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[str, Arrays, tuple[str, ...]], dict[str, NDArray[Any]]]
+
+
+class Submit(Protocol):
+    """Answers one request, whatever else is under way."""
+
+    async def submit(self, signature: str, inputs: Arrays, outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Run a network on the inputs of one request."""
+
+
+class Unbatched:
+    """Runs each request by itself, of whatever size, as TF Serving does without `--enable_batching`."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def submit(self, signature: str, inputs: Arrays, outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Run the network in a thread.
+
+        Raises:
+            Refusal: The network refused.
+        """
+        return await asyncio.to_thread(self._run, signature, inputs, outputs)
 
 
 @dataclass(frozen=True)
@@ -62,11 +84,13 @@ class Batcher:
         """Answer one request, in whatever company.
 
         Raises:
-            Refusal: The inputs cannot be batched, too much is waiting already, or the network refused.
+            Refusal: The inputs cannot be batched or are too many, too much waits already, or the network refused.
         """
         rows = count_rows(inputs)
+        if rows > self._rules.max_batch_size:
+            raise invalid(f"Task size {rows} is larger than maximum input batch size {self._rules.max_batch_size}")
         self._check_room()
-        largest = self._rules.max_batch_size
+        largest = self._rules.rows_per_batch
         starts = range(0, max(rows, 1), largest)
         parts = [
             _Part(signature, outputs, {name: a[s : s + largest] for name, a in inputs.items()}, size)
@@ -86,7 +110,7 @@ class Batcher:
 
     def _check_room(self) -> None:
         limit = self._rules.max_enqueued_batches
-        waiting = ceil(sum(part.rows for part in self._queue) / self._rules.max_batch_size)
+        waiting = ceil(sum(part.rows for part in self._queue) / self._rules.rows_per_batch)
         if waiting >= limit:
             raise Refusal(
                 grpc.StatusCode.UNAVAILABLE,
@@ -102,7 +126,7 @@ class Batcher:
     async def _work(self) -> None:
         while self._queue:
             waiting = sum(part.rows for part in self._queue)
-            if self._rules.timeout_s and waiting < self._rules.max_batch_size:
+            if self._rules.timeout_s and waiting < self._rules.rows_per_batch:
                 await asyncio.sleep(self._rules.timeout_s)
             parts = self._take()
             if parts:
@@ -121,7 +145,7 @@ class Batcher:
         while self._queue:
             part = self._queue[0]
             if not part.formed.cancelled():
-                if taken and (part.kind != taken[0].kind or rows + part.rows > self._rules.max_batch_size):
+                if taken and (part.kind != taken[0].kind or rows + part.rows > self._rules.rows_per_batch):
                     break
                 taken.append(part)
                 rows += part.rows

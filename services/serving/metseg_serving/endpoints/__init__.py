@@ -1,0 +1,1 @@
+"""The gRPC and REST ports, and tensors on the wire."""
