@@ -7,8 +7,8 @@ from fault_audit import audit
 from fault_load import Seen
 from fault_stack import put_ended_job
 
-from metseg.blobs import open_blob_store
-from metseg.jobstore import JobStore
+from metseg.jobs.store import JobStore
+from metseg.storage.open import open_blob_store
 
 
 @pytest.fixture

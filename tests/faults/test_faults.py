@@ -19,11 +19,15 @@ from workplace import wait_for
 COUNT = int(os.environ.get("FAULT_COUNT") or 20)
 SEED = int(os.environ.get("FAULT_SEED") or 1)
 WORKERS = 2 if COUNT < 300 else 4
+LONG_AWAY_S = 12.0 if COUNT < 300 else 120.0
+"""How long the model server is away the first time that it is away for minutes."""
 JOBS_A_FAULT = 2.5
 """After the first round of all faults the next one comes once so many jobs more were sent: most are to get on."""
 ENDED_WITHIN_S = 600.0
 SETTLED_WITHIN_S = 240.0
 """On a busy machine a horse takes longer to start than a job may be unheld; each job then waits twice."""
+AWAY = ("serving_unavailable", "serving_timeout", "serving_exhausted", "serving_internal", "model_unknown")
+"""What no job fails of: the model server comes back each time."""
 LEAST_FAULTS_A_JOB = 0.3
 """300 in the long form of 1,000 jobs."""
 
@@ -32,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(300 + 30 
 
 def test_every_accepted_job_ends_once_whatever_dies(tmp_path: Path) -> None:
     began = time.monotonic()
-    with FaultStack(tmp_path, workers=WORKERS, jobs=COUNT) as stack:
+    with FaultStack(tmp_path, workers=WORKERS, jobs=COUNT, long_away_s=LONG_AWAY_S) as stack:
         load = Load(stack.url, count=COUNT, seed=SEED, workers=WORKERS)
         injector = Injector(stack, SEED, pause_s=1)
         load.start()
@@ -58,6 +62,7 @@ def test_every_accepted_job_ends_once_whatever_dies(tmp_path: Path) -> None:
     assert found.wrong == []
     assert backwards == []
     assert sum(found.ends.values()) == COUNT + len(stack.own_jobs)
+    assert [end for end in found.ends if any(code in end for code in AWAY)] == []
     assert set(injector.done) == set(FAULTS)
     assert len(injector.done) >= LEAST_FAULTS_A_JOB * COUNT
     assert litter == []

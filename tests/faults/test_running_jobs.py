@@ -9,7 +9,7 @@ from fault_stack import FaultStack
 from hostile_files import nifti
 from workplace import wait_for
 
-from metseg.rq_worker import MONITORING_INTERVAL_S
+from metseg.queue.rq_worker import MONITORING_INTERVAL_S
 
 STOPPED_WITHIN_S = 5
 

@@ -1,4 +1,4 @@
-"""One job is one trace, from the sender's request through gateway and worker to each call of the model server."""
+"""One job is one trace, from the sender's request through API and worker to each call of the model server."""
 
 import json
 import os
@@ -56,11 +56,11 @@ def test_one_job_is_one_trace_over_three_processes(place: Workplace, tmp_path: P
         job_id = answer.json()["id"]
         assert wait_for(lambda: end_of(f"{api}/v1/jobs/{job_id}")) == "succeeded"
     spans = [span for span in spans_in(path) if span["trace_id"] == TRACE]
-    gateway = ["enqueue", "POST /v1/jobs"]
+    api = ["enqueue", "POST /v1/jobs"]
     for stage in ("read", "prepare", "predict", "finish"):
-        assert line_of(spans, named(spans, stage)) == [stage, "attempt", *gateway]
+        assert line_of(spans, named(spans, stage)) == [stage, "attempt", *api]
     calls = [span for span in spans if span["name"] == PREDICT]
-    assert line_of(spans, calls[0]) == [PREDICT, "predict", "attempt", *gateway]
+    assert line_of(spans, calls[0]) == [PREDICT, "predict", "attempt", *api]
     assert place.serving.traceparents == [f"00-{TRACE}-{call['span_id']}-01" for call in calls]
     attempt = named(spans, "attempt")
     told = {"metseg.job_id": job_id, "metseg.attempt": 1, "metseg.state": "succeeded"}

@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
+import time
+from contextlib import closing
 
 import psutil
 import pytest
+from bright_serving import BrightServing
 from hostile_files import nifti
 from workplace import Workplace, horse_of, wait_for
 
-from metseg.jobs import JobState
+from metseg.queue.rq_worker import SERVING_LOOK_EVERY_S
+from metseg.queue.statistics import WaitingLine
+from metseg.schemas.job import JobState
 from metseg_worker.scratch import scratch, sweep_scratch
 
 
@@ -76,6 +81,23 @@ def test_a_running_job_is_cancelled_in_a_real_worker(place: Workplace):
     assert final.state is JobState.CANCELLED
 
 
+def test_no_job_is_taken_while_the_model_server_is_away(place: Workplace):
+    port = place.serving.port
+    place.serving.stop()
+    with place.worker(), closing(WaitingLine(place.redis.url)) as line:
+        wait_for(lambda: line.pace().serving_is_away)
+        jobs = [place.submit(nifti()) for _ in range(2)]
+        for job_id in jobs:
+            place.dispatcher.enqueue(job_id, 1, timeout_s=60)
+        time.sleep(3 * SERVING_LOOK_EVERY_S)
+        assert [place.store.latest_attempt(job_id) for job_id in jobs] == [0, 0]
+        assert place.dispatcher.waiting() == set(jobs)
+        with BrightServing(port):
+            finals = [wait_for(lambda job_id=job_id: place.store.final(job_id)) for job_id in jobs]
+    assert [(final.state, final.attempt) for final in finals] == 2 * [(JobState.SUCCEEDED, 1)]
+    assert "no job is taken until the model server answers" in place.log()
+
+
 @pytest.mark.slow
 def test_a_worker_survives_a_redis_that_goes_and_comes_back(place: Workplace):
     with place.worker() as worker:
@@ -104,4 +126,6 @@ def test_a_waiting_worker_holds_no_imaging_library():
         [sys.executable, "-c", imports], capture_output=True, text=True, check=True
     ).stdout.split()
     assert {"numpy", "grpc", "nibabel"} <= set(loaded)
-    assert {"cc3d", "cv2", "fpdf", "scipy.spatial", "PIL.ImageDraw", "metseg_worker.run"} & set(loaded) == set()
+    assert {"cc3d", "cv2", "fpdf", "scipy.spatial", "PIL.ImageDraw", "metseg_worker.attempt.run"} & set(
+        loaded
+    ) == set()

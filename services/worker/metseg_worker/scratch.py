@@ -5,6 +5,7 @@ the worker's parent does, or, if that was killed too, the next worker that start
 folder, which the system lets go when its process dies, tells who is still alive.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -14,33 +15,54 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from metseg.errors import ScratchFullError
+
 PREFIX: Final = "metseg-job-"
-
-
-def scratch_folder(job_id: str, attempt: int) -> Path:
-    """Where the attempt keeps its files; known by its ids, so that a killed attempt's can be removed."""
-    return Path(tempfile.gettempdir()) / f"{PREFIX}{job_id}-{attempt}"
 
 
 @contextmanager
 def scratch(job_id: str, attempt: int) -> Iterator[Path]:
-    """Make the folder, for this user alone and locked, and remove it in any case."""
-    folder = scratch_folder(job_id, attempt)
-    unnamed = tempfile.mkdtemp(prefix=".metseg-")
-    descriptor = os.open(unnamed, os.O_RDONLY | os.O_DIRECTORY)
+    """Make a folder, for this user alone and locked, and remove it in any case.
+
+    Several may work on one job at a time, as replays do, each in a folder of its own.
+
+    Raises:
+        ScratchFullError: The disk is full, here or somewhere in the block.
+    """
+    with told_when_full():
+        unnamed = Path(tempfile.mkdtemp(prefix=".metseg-"))
+        folder = unnamed.with_name(f"{_named(job_id, attempt)}{unnamed.name.removeprefix('.metseg-')}")
+        descriptor = os.open(unnamed, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            unnamed.rename(folder)
+            yield folder
+        finally:
+            for left in (folder, unnamed):
+                shutil.rmtree(left, ignore_errors=True)
+            os.close(descriptor)
+
+
+@contextmanager
+def told_when_full() -> Iterator[None]:
+    """Turn a full disk into `ScratchFullError`; the store has errors of its own."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.rename(unnamed, folder)
-        yield folder
-    finally:
-        remove_scratch(job_id, attempt)
-        shutil.rmtree(unnamed, ignore_errors=True)
-        os.close(descriptor)
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ScratchFullError("The worker has no room left in its temporary folder.") from exc
+        raise
 
 
 def remove_scratch(job_id: str, attempt: int) -> None:
-    """Remove the folder if it is there."""
-    shutil.rmtree(scratch_folder(job_id, attempt), ignore_errors=True)
+    """Remove what an attempt that died has left here."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_named(job_id, attempt)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _named(job_id: str, attempt: int) -> str:
+    """Return how the names of an attempt's folders begin."""
+    return f"{PREFIX}{job_id}-{attempt}-"
 
 
 def sweep_scratch() -> int:

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from metseg.rq_worker import DRAIN_S
-from metseg.tracing import TraceSettings
+from metseg.queue.rq_worker import DRAIN_S
+from metseg.tracing.api import TraceSettings
 
 
 class WorkerSettings(TraceSettings):
@@ -18,10 +18,11 @@ class WorkerSettings(TraceSettings):
         redis_url: Where the queue is.
         serving_port: gRPC port of the TF Serving on this host, where no `serving` is given.
         serving: TF Serving as host:port.
-        serving_device: What that server runs the networks on, to be told in results.
+        serving_device: What that server is said to run the networks on, to be told in results as stated.
         models: Folder of the exported models; the worker reads their cards.
-        job_timeout_s: A job that takes longer fails.
-        predict_timeout_s: An answer of TF Serving that takes longer fails the job.
+        job_timeout_s: A job that takes longer fails; what it waits for TF Serving does not count.
+        serving_patience_s: A job fails that has waited longer than that for TF Serving, in all.
+        predict_timeout_s: A call of TF Serving that takes longer is given up, and made again.
         drain_s: A worker that is told to stop gives its job this long to end before it gives it back.
     """
 
@@ -33,6 +34,7 @@ class WorkerSettings(TraceSettings):
     serving_device: str = Field(default="not stated", max_length=100)
     models: Path = Path("models")
     job_timeout_s: float = Field(default=600, gt=0)
+    serving_patience_s: float = Field(default=900, ge=0)
     predict_timeout_s: float = Field(default=30, gt=0)
     drain_s: float = Field(default=DRAIN_S, ge=0)
 

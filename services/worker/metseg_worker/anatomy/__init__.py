@@ -1,0 +1,1 @@
+"""Head geometry and the location of lesions in it."""

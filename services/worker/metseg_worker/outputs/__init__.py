@@ -1,0 +1,1 @@
+"""What a job writes: masks, report, images, tables and documents."""

@@ -1,0 +1,1 @@
+"""DICOM results: SEG, SR and RTSTRUCT."""

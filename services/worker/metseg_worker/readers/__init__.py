@@ -1,0 +1,1 @@
+"""Uploaded files read into scans, in limited processes."""

@@ -1,0 +1,1 @@
+"""DICOM series: choice of the series, checks, geometry and pixels."""

@@ -1,0 +1,1 @@
+"""Rigid registration of a prior to the current scan."""

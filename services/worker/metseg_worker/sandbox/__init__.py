@@ -1,0 +1,1 @@
+"""Limited child processes that parse uploaded files."""
