@@ -2,17 +2,19 @@
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 from api_service import StatusServer, write_cards
 from redis_fixture import RedisServer, free_port
 
@@ -54,13 +56,14 @@ def environment(folder: Path, port: int, redis_url: str, serving_at: str) -> dic
 
 
 @contextmanager
-def process(folder: Path, redis_url: str, serving_at: str) -> Iterator[Process]:
+def process(folder: Path, redis_url: str, serving_at: str, *, most_files: int | None = None) -> Iterator[Process]:
     port = free_port()
     (folder / "scratch").mkdir()
     log = folder / "api.log"
+    limited = [] if most_files is None else ["bash", "-c", f'ulimit -n {most_files}; exec "$@"', "bash"]
     with log.open("wb") as out:
         handle = subprocess.Popen(
-            [sys.executable, "-m", "metseg_api"],
+            [*limited, sys.executable, "-m", "metseg_api"],
             env=environment(folder, port, redis_url, serving_at),
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -119,7 +122,27 @@ def test_a_large_upload_streams_into_the_store_through_little_memory(
         assert seen[0] >= 35 * MEGABYTE
         assert grown < 24 * MEGABYTE
         for line in api.log.read_text().splitlines():
-            assert json.loads(line)["logger"] in ("uvicorn.error", "metseg_api.edge")
+            assert json.loads(line)["logger"] in ("uvicorn.error", "metseg_api.middleware")
+
+
+def test_a_thousand_half_sent_requests_keep_nobody_out_and_write_little(
+    tmp_path: Path, shared_redis: RedisServer, own_status_server: StatusServer
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip(f"this user may open {hard} files, too few for a thousand connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    write_cards(tmp_path / "models", {"attention_unet": [1]})
+    serving_at = own_status_server.target
+    with process(tmp_path, shared_redis.url, serving_at, most_files=700) as api, ExitStack() as stack:
+        place = ("127.0.0.1", int(api.url.rpartition(":")[2]))
+        for _ in range(1000):
+            line = stack.enter_context(socket.create_connection(place, timeout=30))
+            with suppress(ConnectionError):  # closed again, since there are too many
+                line.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
+        for _ in range(5):
+            assert httpx.get(f"{api.url}/healthz", timeout=30).status_code == 200
+        assert len(api.log.read_text().splitlines()) < 100
 
 
 def test_an_answer_does_not_wait_for_the_receipt_of_its_head() -> None:

@@ -11,8 +11,8 @@ from api_service import ApiService, StatusServer, api_settings, problem, serving
 from redis_fixture import free_port
 
 from metseg.errors import SettingsError
-from metseg.jobs import RESEARCH_USE_ONLY
 from metseg.logs import JsonLines
+from metseg.schemas.job import RESEARCH_USE_ONLY
 from metseg_api.settings import ApiSettings
 
 CANARY = "MUSTERMANN_ERIKA"
@@ -23,7 +23,7 @@ def test_the_service_is_ready_when_every_part_is(api: ApiService) -> None:
     assert answer.status_code == 200
     assert answer.json()["ready"] is True
     assert all(part == {"ready": True, "code": None} for part in answer.json()["parts"].values())
-    assert set(answer.json()["parts"]) == {"queue", "store", "model"}
+    assert set(answer.json()["parts"]) == {"queue", "store", "model", "loops"}
     assert api.stored() == []
 
 
@@ -57,6 +57,7 @@ def test_without_redis_and_models_it_says_which_parts_are_missing(
             "queue": "queue_unavailable",
             "store": None,
             "model": "model_unknown",
+            "loops": None,
         }
 
 
@@ -146,8 +147,8 @@ def test_an_error_within_a_download_cuts_it_and_is_not_told_as_success(
     blobs = own_api.app.state.backends.blobs
     whole = blobs.chunks
 
-    def cut(key: str) -> object:
-        yield next(whole(key))
+    def cut(key: str, **part: int) -> object:
+        yield next(whole(key, **part))
         raise RuntimeError(CANARY)
 
     monkeypatch.setattr(blobs, "chunks", cut)
@@ -161,7 +162,7 @@ def test_logs_name_the_route_and_never_the_query(api: ApiService, caplog: pytest
     api.http.get(f"/v1/jobs/{CANARY}/result")
     api.http.get(f"/{CANARY}")
     until = time.monotonic() + 5
-    while len(ours := [one for one in caplog.records if one.name == "metseg_api.edge"]) < 3:
+    while len(ours := [one for one in caplog.records if one.name == "metseg_api.middleware"]) < 3:
         assert time.monotonic() < until  # a line is written after its answer is sent
         time.sleep(0.01)
     lines = [json.loads(JsonLines().format(one)) for one in ours]

@@ -1,4 +1,4 @@
-"""What the gateway tells of a request to those who collect traces."""
+"""What the API tells of a request to those who collect traces."""
 
 import json
 import logging
@@ -11,8 +11,8 @@ from redis_fixture import RedisServer
 from traces import Spans, line_of, named, spans_in
 from webhook_receiver import wait_until
 
-from metseg.jobs import new_job_id
 from metseg.logs import JsonLines
+from metseg.schemas.job import new_job_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SENT = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "tracestate": "a=Doe", "baggage": "name=Doe"}
@@ -91,8 +91,8 @@ def test_a_problem_names_its_trace_and_so_does_the_log(
     answer = traced.http.get(f"/v1/jobs/{new_job_id()}", headers=SENT)
     problem(answer, 404, "job_not_found")
     assert answer.headers["x-trace-id"] == TRACE
-    wait_until(lambda: "metseg_api.edge" in caplog.text)  # it is logged once the answer has left
-    lines = [json.loads(line) for line in caplog.text.splitlines() if '"metseg_api.edge"' in line]
+    wait_until(lambda: "metseg_api.middleware" in caplog.text)  # it is logged once the answer has left
+    lines = [json.loads(line) for line in caplog.text.splitlines() if '"metseg_api.middleware"' in line]
     assert [line["trace_id"] for line in lines] == [TRACE]
 
 

@@ -1,6 +1,6 @@
 """Files made to hurt their reader: each is refused by its code, fast and for little memory.
 
-The worker reads in a child process with limits besides (tests/worker/test_hostile_inputs.py).
+The worker reads in a child process with limits besides (tests/worker/sandbox/test_hostile_inputs.py).
 """
 
 import time
@@ -12,7 +12,7 @@ import pytest
 from crafted_files import GZIP, HARMLESS, NIFTI, OTHERS, PICTURES
 
 from metseg.errors import InputError
-from metseg.scan import read_scan
+from metseg.imaging.scan import read_scan
 
 REFUSED = NIFTI | GZIP | PICTURES | OTHERS
 MOST_BYTES = 48 << 20

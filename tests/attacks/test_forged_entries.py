@@ -13,8 +13,8 @@ from redis import Redis
 from rq import Callback
 from rq.job import JobStatus
 
-from metseg.jobs import new_job_id
-from metseg.queue_entry import FUNCTION
+from metseg.queue.allow_list import FUNCTION
+from metseg.schemas.job import new_job_id
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from api_service import ApiService, problem
-from raw_http import Answer, get, send
+from raw_http import Answer, get, send, send_and_read_all
+
+from metseg_api.auth.api_keys import KeyFile, Scope
 
 CANARY = "MUSTERMANN"
 PATHS = {
@@ -27,17 +29,18 @@ PATHS = {
     "the whole of it encoded": b"/%68%65%61%6c%74%68%7a%2f",
     "very long": b"/v1/jobs/" + b"a" * 30_000,
 }
+POST = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
 NOT_HTTP = {
     "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
     "HTTP/2 without asking": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a header without a name": b"GET /healthz HTTP/1.1\r\n: x\r\n\r\n",
     "a blank in a header's name": b"GET /healthz HTTP/1.1\r\nHost : x\r\nX Y: z\r\n\r\n",
-    "a NUL in a header": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n",
-    "two lengths": b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
-    "a negative length": b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\nabcde",
-    "a length in words": b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\nabcde",
-    "an unknown transfer": b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, identity\r\n\r\n",
-    "a chunk of no size": b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "a NUL in a header": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: a\0b\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+    "a negative length": POST + b"Content-Length: -5\r\n\r\nabcde",
+    "a length in words": POST + b"Content-Length: five\r\n\r\nabcde",
+    "an unknown transfer": POST + b"Transfer-Encoding: gzip, identity\r\n\r\n",
+    "a chunk of no size": POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
     "headers without end": b"GET /healthz HTTP/1.1\r\n" + b"X-A: " + b"a" * 200_000,
 }
 PRETENCES = {
@@ -74,27 +77,38 @@ def test_a_header_makes_no_other_request_of_it(api: ApiService, pretence: str) -
     assert json.loads(answer.body)["id"] == job_id
 
 
-def test_no_answer_carries_the_host_that_was_asked_for(api: ApiService) -> None:
+def test_no_answer_carries_the_host_that_was_asked_for(locked: ApiService) -> None:
+    _, key = KeyFile(locked.settings.keys).create("anna", [Scope.SUBMIT])
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nscan\r\n--b--\r\n'
     head = (
         "POST /v1/jobs HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil.example\r\n"
-        "X-Forwarded-Proto: ftp\r\n"
+        f"X-Forwarded-Proto: ftp\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    answer = send(api, head.encode() + body)
+    answer = send(locked, head.encode() + body)
     assert answer.status == 202
     assert answer.headers["location"].startswith("/v1/jobs/")
     assert b"evil" not in answer.body + json.dumps(answer.headers).encode()
 
 
 def test_a_request_hidden_behind_another_ones_body_is_not_answered(api: ApiService) -> None:
-    hidden = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
-    head = (
-        b"POST /v1/jobs/x/cancel HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
-    answer = send(api, head % len(hidden) + b"0\r\n\r\n" + hidden)
-    assert answer.status in (0, 400, 404)
-    assert b"serving_reachable" not in answer.body
+    hidden = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = POST + b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n"
+    told = send_and_read_all(api, head % len(hidden) + b"0\r\n\r\n" + hidden)
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b"request_ambiguous" in told
+    assert b"serving_reachable" not in told
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1%2fmodels", "/v1/jobs%2F{}", "/v1/jobs/{}%2fresult", "/v1/jobs/{}/result%2Fmask.nii.gz", "%2fv1/models"],
+)
+def test_an_encoded_slash_is_no_slash(api: ApiService, tmp_path: Path, path: str) -> None:
+    job_id = api.submitted()
+    api.succeed(job_id, {"mask.nii.gz": b"mask"}, tmp_path)
+    assert code_of(get(api, path.format(job_id).encode())) in ("route_not_found", "job_not_found")
 
 
 def test_a_query_cannot_smuggle_a_second_value(api: ApiService) -> None:

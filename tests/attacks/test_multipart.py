@@ -1,13 +1,16 @@
-"""Forms made to mislead, to block or to fill; tests/api/test_refusals.py has those that are malformed."""
+"""Forms made to mislead, to block or to fill; tests/api/uploads/test_refusals.py has those that are malformed."""
 
+import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from api_service import ApiService, problem
 from raw_http import send
 
-from metseg_api import form
+from metseg_api.uploads import multipart as form
+from metseg_api.uploads.blob_upload import Uploads
 
 SCAN = b"scan bytes"
 NAMES = [
@@ -35,7 +38,7 @@ WHOLE = part(b'name="file"; filename="a"') + b"--b--\r\n"
 
 
 def head(length: int, *more: str) -> bytes:
-    lines = ["POST /v1/jobs HTTP/1.1", "Host: x", "Content-Type: multipart/form-data; boundary=b", *more]
+    lines = ["POST /v1/jobs HTTP/1.1", "Host: localhost", "Content-Type: multipart/form-data; boundary=b", *more]
     return "\r\n".join([*lines, f"Content-Length: {length}"]).encode() + b"\r\n\r\n"
 
 
@@ -101,6 +104,52 @@ def test_a_length_that_is_never_reached_ends_after_the_idle_time(
     answer = send(api, head(1_000_000) + WHOLE)
     assert answer.status == 408
     assert b"upload_timeout" in answer.body
+    assert api.stored() == []
+
+
+@pytest.mark.parametrize("name", [b"file", b"previous_file"])
+def test_a_form_of_too_many_files_is_refused_before_one_is_stored(
+    api: ApiService, monkeypatch: pytest.MonkeyPatch, name: bytes
+) -> None:
+    begun: list[str] = []
+    begin = Uploads.begin
+
+    async def counted(self: Uploads, part: str) -> None:
+        begun.append(part)
+        await begin(self, part)
+
+    monkeypatch.setattr(Uploads, "begin", counted)
+    body = part(b'name="' + name + b'"; filename="a"') * (form.MAX_FILES + 1) + b"--b--\r\n"
+    answer = send(api, head(len(body)) + body)
+    assert answer.status == 422
+    assert b"at most 2000 files" in answer.body
+    assert begun == []
+    assert api.stored() == []
+
+
+def test_more_small_files_than_are_read_ahead_are_all_stored(
+    api: ApiService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(form, "READ_AHEAD_BYTES", 2000)
+    body = b"".join(part(b'name="file"; filename="a"', b"%d" % number) for number in range(100)) + b"--b--\r\n"
+    answer = send(api, head(len(body)), *(body[at : at + 1500] for at in range(0, len(body), 1500)))
+    assert answer.status == 202
+    [folder] = api.store.glob("jobs/*/input")
+    assert [(folder / str(number)).read_bytes() for number in range(100)] == [
+        b"%d" % number for number in range(100)
+    ]
+
+
+def test_a_form_that_trickles_in_is_cut_off(api: ApiService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form, "IDLE_S", 1.0)
+    with socket.create_connection(("127.0.0.1", api.settings.api_port), timeout=0.1) as line:
+        line.sendall(head(1_000_000) + WHOLE[:60])
+        until, got = time.monotonic() + 30, b""
+        while not got and time.monotonic() < until:
+            line.sendall(b"x")
+            with suppress(TimeoutError):
+                got = line.recv(1 << 16)
+    assert got.startswith(b"HTTP/1.1 408")
     assert api.stored() == []
 
 

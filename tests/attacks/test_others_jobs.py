@@ -1,4 +1,4 @@
-"""What one owner can learn of another's jobs by ways around their ids; tests/api/test_access.py takes the ids."""
+"""What one owner can learn of another's jobs by other ways than ids, which tests/api/auth/test_access.py takes."""
 
 import httpx
 import pytest

@@ -1,1 +1,1 @@
-"""The gateway: takes uploads as jobs, answers for them, hands out results."""
+"""The API: takes uploads as jobs, answers for them, hands out results."""

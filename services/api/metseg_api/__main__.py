@@ -8,14 +8,19 @@ from collections.abc import Sequence
 import uvicorn
 
 from metseg.errors import MetsegError
-from metseg.logs import set_up_logging
-from metseg.tracing import load_tracing
+from metseg.jobs.store import JobStore
+from metseg.logs import RepeatLimit, set_up_logging
+from metseg.storage.open import open_blob_store
+from metseg.tracing.open import load_tracing
+from metseg_api.access import open_key_file
 from metseg_api.app import create_app
-from metseg_api.console import read_arguments
-from metseg_api.oidc import TokenReader
+from metseg_api.auth.oidc import TokenReader
+from metseg_api.cli import read_arguments
+from metseg_api.server import BACKLOG, server_config
 from metseg_api.settings import ApiSettings
 
-GRACE_S = 5
+REPEATING = ("uvicorn.error", "asyncio", "metseg_api.connections")
+"""Loggers that write a line for each connection that is amiss."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.run is not None:
             given.run(settings, given)
             return
-        settings.key_file()
+        open_key_file(settings, JobStore(open_blob_store(settings.store)))
         TokenReader.of(settings)
         load_tracing(settings)
     except MetsegError as exc:
@@ -43,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: The port is taken or may not be used.
     """
-    listener = socket.create_server((host, port), backlog=256)
+    listener = socket.create_server((host, port), backlog=BACKLOG)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -59,15 +64,9 @@ def _serve(settings: ApiSettings) -> None:
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     # It writes the address of every webhook that it sends.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    config = uvicorn.Config(
-        create_app(settings),
-        log_config=None,
-        access_log=False,  # `edge` logs requests, without paths and queries
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    for name in REPEATING:
+        logging.getLogger(name).addFilter(RepeatLimit())
+    config = server_config(create_app(settings), settings)
     with listener:
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -3,6 +3,7 @@
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from threading import Event, Thread
 
@@ -10,15 +11,16 @@ from anyio import create_task_group
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
-from metseg.jobs import RESEARCH_USE_ONLY
+from metseg.schemas.job import RESEARCH_USE_ONLY
 from metseg_api.backends import Backends
-from metseg_api.edge import Edge
-from metseg_api.figures import HttpFigures
-from metseg_api.job_watch import JobWatch
-from metseg_api.openapi import DESCRIPTION, TAGS, install_openapi
-from metseg_api.problems import install_error_handlers
+from metseg_api.jobs.watcher import JobWatch
+from metseg_api.middleware import Edge
+from metseg_api.openapi.document import DESCRIPTION, TAGS, install_openapi
+from metseg_api.problem_details import install_error_handlers
 from metseg_api.routes import events, jobs, metrics, models, results, service, webhooks
 from metseg_api.settings import ApiSettings
+from metseg_api.supervision import Supervisor
+from metseg_api.use_cases.collect_metrics import HttpFigures
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
@@ -28,21 +30,27 @@ def create_app(settings: ApiSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         backends = app.state.backends = await run_sync(Backends.open, settings)
         watch = app.state.watch = JobWatch(backends.reader)
+        supervisor = app.state.supervisor = Supervisor()
         stop = Event()
         loop = get_running_loop()
 
         def hear(job_id: str) -> None:
             loop.call_soon_threadsafe(watch.hear, job_id)
 
+        blocking = {
+            "reconciler": partial(backends.reconciler.run, stop.wait),
+            "news": partial(backends.news.listen, hear, stop),
+            "upload_heartbeats": partial(backends.reservations.run, stop.wait),
+        }
         threads = [
-            Thread(target=backends.reconciler.run, args=(stop.wait,), name="keeper", daemon=True),
-            Thread(target=backends.news.listen, args=(hear, stop), name="news", daemon=True),
+            Thread(target=supervisor.keep_blocking, args=(name, run, stop), name=name, daemon=True)
+            for name, run in blocking.items()
         ]
         for thread in threads:
             thread.start()
         async with create_task_group() as beside:
-            beside.start_soon(watch.run)
-            beside.start_soon(backends.postman.run)
+            beside.start_soon(supervisor.keep, "job_watch", watch.run)
+            beside.start_soon(supervisor.keep, "webhooks", backends.delivery_loop.run)
             yield
             beside.cancel_scope.cancel()
         stop.set()

@@ -5,29 +5,33 @@ from typing import Annotated, Self, cast
 
 from fastapi import Depends, Request
 
-from metseg.blobs import BlobStore, open_blob_store
-from metseg.dispatch import Dispatcher
-from metseg.holders import Holders
-from metseg.jobstore import JobStore
-from metseg.models import ModelLibrary
-from metseg.news import News
-from metseg.reconciler import Reconciler
-from metseg.serving import ServingClient
-from metseg.tracing import Tracer, open_tracer
-from metseg.waiting_line import WaitingLine
-from metseg_api.admission import Admission, Limits
-from metseg_api.audit import AuditTrail
-from metseg_api.idempotency import KeysInFlight
-from metseg_api.keys import KeyFile
-from metseg_api.known_jobs import KnownJobs
-from metseg_api.oidc import TokenReader
-from metseg_api.rollout.choice import ModelChoice
+from metseg.jobs.store import JobStore
+from metseg.models.library import ModelLibrary
+from metseg.queue.dispatcher import Dispatcher, redis_breaker
+from metseg.queue.heartbeats import JobLeases
+from metseg.queue.notifications import JobNotifications
+from metseg.queue.reconciler import Reconciler
+from metseg.queue.statistics import WaitingLine
+from metseg.serving.client import ServingClient
+from metseg.storage.blob_store import BlobStore
+from metseg.storage.open import open_blob_store
+from metseg.tracing.api import Tracer
+from metseg.tracing.open import open_tracer
+from metseg_api.access import open_key_file
+from metseg_api.auth.api_keys import KeyFile
+from metseg_api.auth.audit_log import AuditTrail
+from metseg_api.auth.oidc import TokenReader
+from metseg_api.jobs.cache import KnownJobs
+from metseg_api.jobs.reader import JobReader
+from metseg_api.rollout.selection import ModelChoice
 from metseg_api.settings import ApiSettings
-from metseg_api.views import JobReader
-from metseg_api.webhooks.desk import WebhookDesk
-from metseg_api.webhooks.figures import WebhookFigures
-from metseg_api.webhooks.postman import Postman, Watched
-from metseg_api.webhooks.sending import Sender
+from metseg_api.uploads.idempotency import KeysInFlight
+from metseg_api.uploads.limits import Admission, Limits
+from metseg_api.uploads.reservations import Reservations
+from metseg_api.webhooks.delivery_loop import DeliveryLoop, Watched
+from metseg_api.webhooks.metrics import WebhookFigures
+from metseg_api.webhooks.sender import Sender
+from metseg_api.webhooks.service import WebhookService
 
 SERVING_TIMEOUT_S = 3.0
 
@@ -43,8 +47,8 @@ class Backends:
     blobs: BlobStore
     jobs: JobStore
     dispatcher: Dispatcher
-    news: News
-    holders: Holders
+    news: JobNotifications
+    holders: JobLeases
     line: WaitingLine
     in_flight: KeysInFlight
     keys: KeyFile | None
@@ -52,7 +56,8 @@ class Backends:
     known: KnownJobs
     audit: AuditTrail
     admission: Admission
-    webhooks: WebhookDesk
+    reservations: Reservations
+    webhooks: WebhookService
     webhook_figures: WebhookFigures
     models: ModelLibrary
     serving: ServingClient
@@ -63,21 +68,26 @@ class Backends:
         """Make the clients; none of them needs its other side to be up yet."""
         blobs = open_blob_store(settings.store)
         jobs = JobStore(blobs)
+        breaker = redis_breaker()
+        holders = JobLeases(settings.redis_url, breaker)
+        line = WaitingLine(settings.redis_url, breaker)
+        limits = Limits.of(settings)
         return cls(
             settings=settings,
             blobs=blobs,
             jobs=jobs,
-            dispatcher=Dispatcher(settings.redis_url),
-            news=News(settings.redis_url),
-            holders=Holders(settings.redis_url),
-            line=WaitingLine(settings.redis_url),
-            in_flight=KeysInFlight(settings.redis_url),
-            keys=settings.key_file(),
+            dispatcher=Dispatcher(settings.redis_url, breaker),
+            news=JobNotifications(settings.redis_url),
+            holders=holders,
+            line=line,
+            in_flight=KeysInFlight(settings.redis_url, breaker),
+            keys=open_key_file(settings, jobs),
             tokens=TokenReader.of(settings),
             known=KnownJobs(jobs),
             audit=AuditTrail(blobs),
-            admission=Admission(settings.redis_url, Limits.of(settings)),
-            webhooks=WebhookDesk.of(settings, jobs),
+            admission=Admission(settings.redis_url, limits, breaker),
+            reservations=Reservations(settings.redis_url, limits, jobs, holders, line, breaker),
+            webhooks=WebhookService.of(settings, jobs),
             webhook_figures=WebhookFigures(),
             models=ModelLibrary(settings.models),
             serving=ServingClient(settings.serving, timeout_s=SERVING_TIMEOUT_S),
@@ -91,17 +101,18 @@ class Backends:
 
     @property
     def reconciler(self) -> Reconciler:
-        """Looks after the jobs that nobody has."""
+        """The loop that recovers orphaned jobs."""
         return Reconciler(self.jobs, self.dispatcher, self.holders, timeout_s=self.settings.job_timeout_s)
 
     @property
-    def postman(self) -> Postman:
+    def delivery_loop(self) -> DeliveryLoop:
         """Delivers webhooks."""
         watched = Watched(self.webhook_figures, self.tracer)
-        return Postman(self.reader, self.webhooks, Sender(self.webhooks.targets).send, watched)
+        return DeliveryLoop(self.reader, self.webhooks, Sender(self.webhooks.targets).send, watched)
 
     def close(self) -> None:
         """Give the connections back."""
+        self.reservations.close()
         self.dispatcher.close()
         self.news.close()
         self.holders.close()
@@ -115,19 +126,20 @@ class Backends:
         """Ask whether one more job could be queued right now.
 
         Raises:
-            QueueFullError: As many wait as may wait.
-            QueueUnavailableError: Redis does not answer.
+            QueueFullError: The queue is full.
+            QueueUnavailableError: Redis does not answer, or takes no writes.
         """
+        self.dispatcher.check_writable()
         self.admission.check_queue(self.dispatcher, self.line)
 
-    def check_store(self, coming_bytes: int = 0) -> None:
-        """Ask whether so many bytes could be stored right now.
+    def check_store(self) -> None:
+        """Ask whether an upload could be stored right now.
 
         Raises:
-            StoreFullError: Too little room would be left.
+            StoreFullError: Too little room is left.
             StoreUnavailableError: The store cannot be written.
         """
-        self.admission.check_store(self.blobs, coming_bytes)
+        self.admission.check_store(self.blobs)
 
     @property
     def choice(self) -> ModelChoice:

@@ -2,19 +2,20 @@
 
     RequestError
     ├─ FileMissingError, UploadTooLargeError, UploadTimeoutError, MultipartError, MediaTypeError
+    ├─ AmbiguousRequestError, HostRefusedError, OriginRefusedError
     ├─ KeyRequiredError (TokenRefusedError), ScopeMissingError
     └─ KeyReusedError, RangeError, WebhookRefusedError
     RetryLaterError
     ├─ KeyInFlightError, RateLimitedError, QuotaError
-    └─ QueueFullError, StoreFullError, TooManyFollowersError, IssuerUnavailableError
+    └─ QueueFullError, StoreFullError, TooManyUploadsError, TooManyFollowersError, IssuerUnavailableError
     JobError
     └─ ArtefactNotFoundError, WebhookNotFoundError, ResultNotReadyError (a JobStateError)
 
-`metseg_api.problems` tells how each looks on the wire.
+`metseg_api.problem_details` tells how each looks on the wire.
 """
 
 from metseg import errors
-from metseg.jobs import Failure, JobState
+from metseg.schemas.job import Failure, JobState
 
 
 class RetryLaterError(errors.MetsegError):
@@ -50,7 +51,7 @@ class QuotaError(RetryLaterError):
 
 
 class QueueFullError(RetryLaterError):
-    """As many jobs wait as may wait."""
+    """The queue is full."""
 
     code = "queue_full"
 
@@ -59,6 +60,12 @@ class StoreFullError(RetryLaterError):
     """The store has too little room left to take an upload."""
 
     code = "store_full"
+
+
+class TooManyUploadsError(RetryLaterError):
+    """As many uploads are under way as one process takes at once."""
+
+    code = "too_many_uploads"
 
 
 class TooManyFollowersError(RetryLaterError):
@@ -86,7 +93,7 @@ class UploadTooLargeError(errors.RequestError):
 
 
 class UploadTimeoutError(errors.RequestError):
-    """The upload stood still for too long."""
+    """The upload timed out: no bytes came for too long, or too few."""
 
     code = "upload_timeout"
 
@@ -101,6 +108,24 @@ class MediaTypeError(errors.RequestError):
     """The body is of a media type that this route does not take."""
 
     code = "media_type_unsupported"
+
+
+class AmbiguousRequestError(errors.RequestError):
+    """The request can be read in more than one way."""
+
+    code = "request_ambiguous"
+
+
+class HostRefusedError(errors.RequestError):
+    """The request was meant for another host."""
+
+    code = "host_refused"
+
+
+class OriginRefusedError(errors.RequestError):
+    """A web page of another origin sent the request."""
+
+    code = "origin_refused"
 
 
 class KeyReusedError(errors.RequestError):

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
-from metseg_api.callers import OwnJobId, needs
+from metseg_api.auth.api_keys import Scope
 from metseg_api.errors import TooManyFollowersError
-from metseg_api.events import MEDIA_TYPE, event_id, job_events
-from metseg_api.examples import ENTITY_TAG, EVENT
-from metseg_api.job_watch import WatchOf
-from metseg_api.keys import Scope
-from metseg_api.openapi import JOB_PROBLEMS, links, problems
+from metseg_api.jobs.event_stream import MEDIA_TYPE, event_id, job_events
+from metseg_api.jobs.watcher import WatchOf
+from metseg_api.openapi.document import JOB_PROBLEMS, links, problems
+from metseg_api.openapi.examples import ENTITY_TAG, EVENT
+from metseg_api.routes.dependencies import OwnJobId, needs
 
 router = APIRouter(tags=["jobs"])
 

@@ -10,13 +10,26 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from metseg.errors import JobStateError, QueueUnavailableError, RequestError
-from metseg.jobs import JOB_ID_PATTERN, Final, Job, JobState
-from metseg_api.audit import Action
+from metseg.errors import JobStateError, NoSpaceError, QueueUnavailableError, RequestError
+from metseg.schemas.job import JOB_ID_PATTERN, Job, JobResult, JobState
+from metseg_api.auth.api_keys import Scope
+from metseg_api.auth.audit_log import Action
 from metseg_api.backends import BackendsOf
-from metseg_api.callers import CallerOf, DeedsOf, OwnJobId, needs
 from metseg_api.errors import TooManyFollowersError
-from metseg_api.examples import (
+from metseg_api.jobs.long_poll import preferred_wait_s, wait_for_change
+from metseg_api.jobs.reader import entity_tag, job_path, tag_matches
+from metseg_api.jobs.watcher import WatchOf
+from metseg_api.openapi.document import (
+    CHANGE_PROBLEMS,
+    JOB_PROBLEMS,
+    SCOPE_PROBLEMS,
+    STORE_PROBLEMS,
+    SUBMIT_PROBLEMS,
+    answer,
+    links,
+    problems,
+)
+from metseg_api.openapi.examples import (
     CANCELLED_JOB,
     ENTITY_TAG,
     FAILED_JOB,
@@ -26,22 +39,10 @@ from metseg_api.examples import (
     RUNNING_JOB,
     SUCCEEDED_JOB,
 )
-from metseg_api.intake import accept
-from metseg_api.job_watch import WatchOf
-from metseg_api.keys import Scope
-from metseg_api.listing import page_of_jobs
-from metseg_api.openapi import (
-    JOB_PROBLEMS,
-    SCOPE_PROBLEMS,
-    STORE_PROBLEMS,
-    SUBMIT_PROBLEMS,
-    answer,
-    links,
-    problems,
-)
-from metseg_api.upload_form import UPLOAD_FORM
-from metseg_api.views import entity_tag, job_path, tag_matches
-from metseg_api.waiting import preferred_wait_s, wait_for_change
+from metseg_api.openapi.upload_form import UPLOAD_FORM
+from metseg_api.routes.dependencies import AuditLoggerOf, CallerOf, OwnJobId, needs
+from metseg_api.use_cases.list_jobs import page_of_jobs
+from metseg_api.use_cases.submit_job import accept
 
 UPLOAD_ROUTE = ("POST", "/v1/jobs")
 POLL_AFTER_S = 1
@@ -81,13 +82,13 @@ class JobPage(BaseModel):
         )
     },
 )
-async def submit_job(request: Request, backends: BackendsOf, deeds: DeedsOf) -> Response:
+async def submit_job(request: Request, backends: BackendsOf, audit_logger: AuditLoggerOf) -> Response:
     """Send one scan as multipart form.
 
     The parts may come in any order. The file is stored as it arrives and not looked into: what is wrong with its
     content, the job tells as its `error` later.
     """
-    accepted = await accept(request, backends, deeds)
+    accepted = await accept(request, backends, audit_logger)
     job = await run_sync(backends.reader.read, accepted.record.id)
     headers = {"Location": job_path(job.id), "Retry-After": str(POLL_AFTER_S)}
     if accepted.is_replay:
@@ -195,7 +196,7 @@ async def get_job(
     response_model=Job,
     operation_id="cancel_job",
     summary="Cancel a job",
-    responses=problems(*JOB_PROBLEMS, JobStateError, QueueUnavailableError)
+    responses=problems(*JOB_PROBLEMS, *CHANGE_PROBLEMS, JobStateError, QueueUnavailableError)
     | {
         202: answer(
             "The job will end, or has ended, as cancelled.",
@@ -206,15 +207,15 @@ async def get_job(
         )
     },
 )
-def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:
+def cancel_job(job_id: OwnJobId, backends: BackendsOf, audit_logger: AuditLoggerOf) -> Response:
     """End a job without a result. One that waits is cancelled at once, a running one within seconds."""
     reader = backends.reader
     job = reader.read(job_id)
     if job.state.is_final:
         raise JobStateError(f"The job is {job.state.value} already.")
-    deeds.tell(Action.CANCEL, job_id)
+    audit_logger.record(Action.CANCEL, job_id)
     if job.state is JobState.QUEUED:
-        final = Final(job_id=job_id, state=JobState.CANCELLED, finished_at=datetime.now(UTC))
+        final = JobResult(job_id=job_id, state=JobState.CANCELLED, finished_at=datetime.now(UTC))
         if not backends.jobs.finish(final):
             raise JobStateError("The job ended meanwhile.")
         with suppress(QueueUnavailableError):  # tells a worker that began at this very moment
@@ -232,14 +233,18 @@ def cancel_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Respon
     status_code=204,
     operation_id="delete_job",
     summary="Delete a job",
-    responses=problems(*JOB_PROBLEMS)
+    responses=problems(*JOB_PROBLEMS, *CHANGE_PROBLEMS)
     | {204: {"description": "Input, results and record are erased.", "links": links("list_jobs")}},
 )
-def delete_job(job_id: OwnJobId, backends: BackendsOf, deeds: DeedsOf) -> Response:
+def delete_job(job_id: OwnJobId, backends: BackendsOf, audit_logger: AuditLoggerOf) -> Response:
     """Erase a job with its input and results, in whatever state it is; asking for it then answers 410."""
     reader = backends.reader
     ended = reader.read(job_id).state.is_final
-    deeds.tell(Action.DELETE, job_id)
+    try:
+        audit_logger.record(Action.DELETE, job_id)
+    except NoSpaceError:  # deletion begins before its audit entry, so that a full disk can be emptied
+        backends.jobs.make_room(job_id)
+        audit_logger.record(Action.DELETE, job_id)
     with suppress(QueueUnavailableError):  # erasing must not depend on the queue
         backends.dispatcher.request_cancel(job_id)
     backends.jobs.erase(job_id)

@@ -2,14 +2,15 @@
 
 from fastapi import APIRouter, Request, Response
 
+from metseg_api.auth.api_keys import Scope
 from metseg_api.backends import BackendsOf
-from metseg_api.callers import needs
-from metseg_api.examples import METRICS
-from metseg_api.figures import exposition
-from metseg_api.job_watch import WatchOf
-from metseg_api.keys import Scope
-from metseg_api.openapi import SCOPE_PROBLEMS, answer, links, problems
-from metseg_api.prometheus import MEDIA_TYPE
+from metseg_api.jobs.watcher import WatchOf
+from metseg_api.openapi.document import SCOPE_PROBLEMS, answer, links, problems
+from metseg_api.openapi.examples import METRICS
+from metseg_api.prometheus_text import MEDIA_TYPE
+from metseg_api.routes.dependencies import needs
+from metseg_api.supervision import SupervisorOf
+from metseg_api.use_cases.collect_metrics import exposition
 
 router = APIRouter(tags=["service"])
 
@@ -27,7 +28,8 @@ router = APIRouter(tags=["service"])
         )
     },
 )
-def get_metrics(request: Request, backends: BackendsOf, watch: WatchOf) -> Response:
+def get_metrics(request: Request, backends: BackendsOf, watch: WatchOf, supervisor: SupervisorOf) -> Response:
     """Queue depth and age, workers, ends by state and code, time in each stage, room in the store, requests."""
-    text = exposition(backends, request.app.state.http_figures, watch.followers)
+    figures = request.app.state.http_figures
+    text = exposition(backends, figures, watch.followers, loops_run=not supervisor.down())
     return Response(text, headers={"Content-Type": MEDIA_TYPE})

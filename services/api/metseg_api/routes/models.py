@@ -6,14 +6,14 @@ from enum import StrEnum
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from metseg.card import ModelCard
-from metseg.ensemble import FEWEST_MEMBERS, RULE_VERSION, ensemble_card, version_of
 from metseg.errors import CardError, ServingError, ServingUnavailableError, UnknownModelError
-from metseg.jobs import DEFAULT_MODEL, ENSEMBLE, ModelVersion
+from metseg.models.ensemble import FEWEST_MEMBERS, RULE_VERSION, ensemble_card, version_of
+from metseg.schemas.job import DEFAULT_MODEL, ENSEMBLE, ModelVersion
+from metseg.schemas.model_card import ModelCard
 from metseg_api.backends import Backends, BackendsOf
-from metseg_api.callers import CallerOf
-from metseg_api.examples import MODELS
-from metseg_api.openapi import CALLER_PROBLEMS, answer, links, problems
+from metseg_api.openapi.document import CALLER_PROBLEMS, answer, links, problems
+from metseg_api.openapi.examples import MODELS
+from metseg_api.routes.dependencies import CallerOf
 
 router = APIRouter(tags=["models"])
 

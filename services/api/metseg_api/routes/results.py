@@ -1,7 +1,6 @@
 """Results: the list of a job's artefacts, and each of them."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,17 +8,16 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
-from metseg.blobs import BlobStore
 from metseg.errors import JobStateError, StoreError
-from metseg.jobs import Artefact, Final
-from metseg_api.audit import Action
+from metseg.schemas.job import Artefact, JobResult
+from metseg_api.auth.api_keys import Scope
+from metseg_api.auth.audit_log import Action
 from metseg_api.backends import Backends, BackendsOf
-from metseg_api.callers import DeedsOf, OwnJobId, needs
 from metseg_api.errors import ArtefactNotFoundError, RangeError, ResultNotReadyError
-from metseg_api.examples import RESULT, SHA256
-from metseg_api.keys import Scope
-from metseg_api.openapi import JOB_PROBLEMS, Responses, answer, links, problems, without_bodies
-from metseg_api.views import job_path, tag_matches
+from metseg_api.jobs.reader import job_path, tag_matches
+from metseg_api.openapi.document import JOB_PROBLEMS, Responses, answer, links, problems, without_bodies
+from metseg_api.openapi.examples import RESULT, SHA256
+from metseg_api.routes.dependencies import AuditLoggerOf, OwnJobId, needs
 
 router = APIRouter(tags=["results"])
 
@@ -130,7 +128,7 @@ def get_artefact(
     job_id: OwnJobId,
     artefact: Annotated[str, Path(description="A name from the result's list.", examples=["mask.nii.gz"])],
     backends: BackendsOf,
-    deeds: DeedsOf,
+    audit_logger: AuditLoggerOf,
     conditions: Annotated[Conditions, Depends()],
 ) -> Response:
     """One artefact as a file; it never changes once it is there."""
@@ -160,12 +158,12 @@ def get_artefact(
     headers["Content-Length"] = str(end - begin)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=found.media_type)
-    deeds.tell(Action.DOWNLOAD, job_id, found.name)
-    body = _bytes(backends.blobs, key, begin, end)
+    audit_logger.record(Action.DOWNLOAD, job_id, found.name)
+    body = backends.blobs.chunks(key, begin=begin, end=end)
     return StreamingResponse(body, status, headers=headers, media_type=found.media_type)
 
 
-def _succeeded(backends: Backends, job_id: str) -> Final:
+def _succeeded(backends: Backends, job_id: str) -> JobResult:
     final = backends.jobs.final(job_id)
     job = backends.reader.read(job_id)
     if final is None or not job.links.get("result"):
@@ -188,14 +186,3 @@ def _asked_range(header: str, size: int) -> tuple[int, int] | None:
     if begin >= size or begin >= end:
         raise RangeError(size)
     return begin, end
-
-
-def _bytes(blobs: BlobStore, key: str, begin: int, end: int) -> Iterator[bytes]:
-    at = 0
-    for chunk in blobs.chunks(key):
-        part = chunk[max(0, begin - at) : max(0, end - at)]
-        if part:
-            yield part
-        at += len(chunk)
-        if at >= end:
-            return

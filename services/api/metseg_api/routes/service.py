@@ -8,17 +8,19 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from metseg.card import CARD_SCHEMA_VERSION
 from metseg.errors import MetsegError
-from metseg.jobs import DEFAULT_MODEL, RESEARCH_USE_ONLY, Final, JobRecord
-from metseg.report import Report
+from metseg.schemas.job import DEFAULT_MODEL, RESEARCH_USE_ONLY, JobRecord, JobResult
+from metseg.schemas.model_card import CARD_SCHEMA_VERSION
+from metseg.schemas.report import Report
 from metseg_api.backends import BackendsOf
-from metseg_api.examples import NOT_READY, READY, VERSION
-from metseg_api.openapi import answer, links, problems
-from metseg_api.problems import RETRY_AFTER_S
+from metseg_api.openapi.document import answer, links, problems
+from metseg_api.openapi.examples import NOT_READY, READY, VERSION
+from metseg_api.problem_details import RETRY_AFTER_S
+from metseg_api.supervision import Supervisor, SupervisorOf
 
 router = APIRouter(tags=["service"])
 
+LOOP_DOWN = "loop_down"
 PACKAGES = ("metseg", "metseg-api", "fastapi", "uvicorn", "pydantic")
 
 
@@ -40,7 +42,8 @@ class Readiness(BaseModel):
 
     ready: bool
     parts: dict[str, PartState] = Field(
-        description="`queue` (Redis), `store`, `model` (the default one in TF Serving)."
+        description="`queue` (Redis), `store`, `model` (the default one in TF Serving), `loops` (the API's "
+        "own background work)."
     )
 
 
@@ -81,12 +84,13 @@ async def get_health() -> Health:
         | {"model": Readiness},
     },
 )
-def get_readiness(backends: BackendsOf, response: Response) -> Readiness:
-    """Asks Redis, the store and TF Serving."""
+def get_readiness(backends: BackendsOf, supervisor: SupervisorOf, response: Response) -> Readiness:
+    """Asks Redis, the store and TF Serving, and whether every background loop runs."""
     parts = {
         "queue": _state(backends.check_queue),
         "store": _state(backends.check_store),
         "model": _state(lambda: backends.choice.choose(DEFAULT_MODEL)),
+        "loops": _loops_state(supervisor),
     }
     ready = all(part.ready for part in parts.values())
     if not ready:
@@ -104,7 +108,7 @@ def get_readiness(backends: BackendsOf, response: Response) -> Readiness:
 )
 async def get_version() -> Version:
     """Versions of the packages and of the JSON schemas."""
-    schemas: dict[str, type[BaseModel]] = {"job": JobRecord, "final": Final, "report": Report}
+    schemas: dict[str, type[BaseModel]] = {"job": JobRecord, "final": JobResult, "report": Report}
     return Version(
         packages={name: package_version(name) for name in PACKAGES},
         python=platform.python_version(),
@@ -112,6 +116,10 @@ async def get_version() -> Version:
         | {"card": CARD_SCHEMA_VERSION},
         research_use=RESEARCH_USE_ONLY,
     )
+
+
+def _loops_state(supervisor: Supervisor) -> PartState:
+    return PartState(ready=False, code=LOOP_DOWN) if supervisor.down() else PartState(ready=True)
 
 
 def _state(check: Callable[[], object]) -> PartState:

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header
 
+from metseg_api.auth.api_keys import Scope
 from metseg_api.backends import BackendsOf
-from metseg_api.callers import OwnJobId, needs
 from metseg_api.errors import WebhookNotFoundError
-from metseg_api.examples import JOB_ENDED, SIGNATURE, WEBHOOK
-from metseg_api.keys import Scope
-from metseg_api.openapi import JOB_PROBLEMS, answer, links, problems
-from metseg_api.webhooks.desk import Webhook
-from metseg_api.webhooks.message import JobEnded
+from metseg_api.openapi.document import JOB_PROBLEMS, answer, links, problems
+from metseg_api.openapi.examples import JOB_ENDED, SIGNATURE, WEBHOOK
+from metseg_api.routes.dependencies import OwnJobId, needs
+from metseg_api.webhooks.payload import JobEnded
+from metseg_api.webhooks.service import Webhook
 
 router = APIRouter(tags=["jobs"])
 calls = APIRouter(tags=["jobs"])

@@ -15,8 +15,8 @@ from typing import Final
 from pydantic import AwareDatetime, ValidationError
 
 from metseg.errors import BlobNotFoundError, StoreError
-from metseg.jobs import Schema
-from metseg.jobstore import JobStore
+from metseg.jobs.store import JobStore
+from metseg.schemas.job import Schema
 
 DUE_FOLDER = "webhooks/due"
 PAUSES: Final = (

@@ -15,9 +15,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, ValidationError
 
-from metseg.blobs import BlobStore
 from metseg.errors import BlobNotFoundError, StoreError
-from metseg.jobs import Schema
+from metseg.schemas.job import Schema
+from metseg.storage.blob_store import BlobStore
 
 FOLDER = "webhooks/secrets"
 PREFIX = "whsec_"

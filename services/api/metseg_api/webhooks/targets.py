@@ -18,7 +18,7 @@ from metseg_api.errors import WebhookRefusedError
 
 LOOKUP_S = 5.0
 
-_SIGNS = re.compile(r"[!#-;=?-\[\]_a-z~%&]+")  # those of RFC 3986: no blank, no backslash, no quote
+_SIGNS = re.compile(r"[!#-;=?-Z\[\]_a-z~]+")  # those of RFC 3986: no blank, no backslash, no quote
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _GLOBAL_UNICAST = ip_network("2000::/3")
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
@@ -82,7 +82,7 @@ class Targets:
         except ValueError:
             raise WebhookRefusedError(_MALFORMED) from None
         host = parts.hostname
-        if not _SIGNS.fullmatch(url.lower()) or not host or port == 0 or parts.scheme not in _DEFAULT_PORTS:
+        if not _SIGNS.fullmatch(url) or not host or port == 0 or parts.scheme not in _DEFAULT_PORTS:
             raise WebhookRefusedError(_MALFORMED)
         if "@" in parts.netloc or "#" in url:
             raise WebhookRefusedError("The address in webhook_url may have neither a user nor a fragment.")

@@ -1,0 +1,1 @@
+"""Who may do what: API keys, tokens of an OpenID Connect issuer, and the audit log."""

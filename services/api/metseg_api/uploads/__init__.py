@@ -1,0 +1,1 @@
+"""Uploads: multipart parsing, limits, reservations, idempotency and storing."""
