@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
+from importlib.metadata import version
 from pathlib import Path
 
 from metseg.errors import SettingsError
-from metseg.jobs import RESEARCH_USE_ONLY, Job, JobState, Priority
+from metseg.schemas.job import RESEARCH_USE_ONLY, Job, JobState, Priority
 from metseg_client.client import MetsegClient
-from metseg_client.errand import Errand, scan_files
 from metseg_client.errors import ApiError, ApiUnreachableError, ClientError, WaitTimeoutError
+from metseg_client.session import SegmentSession, scan_files
 from metseg_client.settings import ClientSettings
 from metseg_client.upload import Choices
 from metseg_client.wire import Patience
@@ -71,6 +72,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('metseg-client')}")
     parser.add_argument("--api", help="address of the API (default: METSEG_API_URL, or this machine)")
     parser.add_argument(
         "--patience-s",
@@ -134,8 +136,8 @@ def _add_segment(segment: argparse.ArgumentParser) -> None:
 def _segment(client: MetsegClient, given: argparse.Namespace) -> Exit:
     choices = Choices(**{name: getattr(given, name) for name in Choices.model_fields})
     previous_scan = scan_files(given.previous_scan) if given.previous_scan else ()
-    errand = Errand(client, scan_files(given.scan), given.out, previous_scan=previous_scan)
-    job = errand.run(choices, _say_progress, given.timeout_s)
+    session = SegmentSession(client, scan_files(given.scan), given.out, previous_scan=previous_scan)
+    job = session.run(choices, _say_progress, given.timeout_s)
     if job.state is not JobState.SUCCEEDED:
         told = f"{job.error.code}: {job.error.message}" if job.error else "without a reason"
         return _end(Exit.JOB_FAILED, f"job {job.id} ended {job.state.value} ({told})")
@@ -176,6 +178,8 @@ def _say_progress(job: Job) -> None:
     if job.progress is not None:
         earlier = "earlier scan: " if job.progress.scan < job.progress.scans else ""
         parts.append(f"{earlier}{job.progress.stage.value} {job.progress.fraction:.0%}")
+    if job.waits_for is not None:
+        parts.append(f"waiting for the {job.waits_for.value.replace('_', ' ')}")
     if job.seconds_left is not None:
         parts.append(f"about {job.seconds_left:.0f} s left")
     sys.stderr.write(", ".join(parts) + "\n")

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from metseg.jobs import Artefact, Job
-from metseg.report import Report
+from metseg.schemas.job import Artefact, Job
+from metseg.schemas.report import Report
 from metseg_client.errors import ApiError, ApiUnreachableError, DownloadError, WaitTimeoutError
 from metseg_client.following import follow, job_path
 from metseg_client.models import JobPage, Manifest, ModelList, ServedModel

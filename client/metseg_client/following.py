@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
-from metseg.jobs import Job
+from metseg.schemas.job import Job
 from metseg_client.errors import AnswerError, ApiError, ApiUnreachableError
 from metseg_client.problems import parsed
 from metseg_client.wire import Wire

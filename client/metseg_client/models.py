@@ -1,7 +1,7 @@
 """Answers of the API that are no job: pages, manifests and the list of models."""
 
-from metseg.card import ModelCard
-from metseg.jobs import Artefact, Job, ModelVersion, Schema
+from metseg.schemas.job import Artefact, Job, ModelVersion, Schema
+from metseg.schemas.model_card import ModelCard
 
 
 class ServedModel(Schema):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from metseg.jobs import Priority, Schema
+from metseg.schemas.job import Priority, Schema
 
 Scan = Path | BinaryIO | Sequence[Path | BinaryIO]
 """A file, a binary stream at its beginning (which stays open), or the several files of a DICOM series."""

@@ -1,4 +1,4 @@
-"""A stand-in API that keeps jobs in memory, and a client of it."""
+"""A fake API that keeps jobs in memory, and a client of it."""
 
 from collections.abc import Iterator
 

@@ -31,7 +31,7 @@ class Busy(httpx.BaseTransport):
         self.bodies.append(request.read())
         if self.refusals:
             status, after = self.refusals.pop(0)
-            body = b'{"code": "queue_full", "detail": "As many jobs wait as may wait."}'
+            body = b'{"code": "queue_full", "detail": "The queue is full."}'
             return httpx.Response(status, headers={"Retry-After": after} if after else {}, content=body)
         status, headers, content = self.api.answer(
             request.method, request.url.path, request.content, request.headers

@@ -7,7 +7,7 @@ import pytest
 from fake_api import FakeApi
 from phantoms import card
 
-from metseg.jobs import Failure, JobState, new_job_id
+from metseg.schemas.job import Failure, JobState, new_job_id
 from metseg_client import ApiError, ClientError, MetsegClient
 
 

@@ -1,8 +1,9 @@
-"""The `metseg` command against a stand-in API on a real socket."""
+"""The `metseg` command against a fake API on a real socket."""
 
 import json
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -10,9 +11,9 @@ import pytest
 from fake_api import FakeApi
 from phantoms import card
 
-from metseg.jobs import Failure
+from metseg.schemas.job import Failure
 from metseg_client.__main__ import Exit, main
-from metseg_client.errand import NOTE
+from metseg_client.session import NOTE
 
 REPORT = {
     "job_id": "JOB_ID", "created_at": "2026-11-23T10:00:00Z",
@@ -204,7 +205,7 @@ def test_a_busy_api_is_waited_for_and_that_is_told(
 ) -> None:
     api.busy = 1
     assert segment(scan) == Exit.DONE
-    assert "queue_full: As many jobs wait as may wait.; again in 1 s" in capsys.readouterr().err
+    assert "queue_full: The queue is full.; again in 1 s" in capsys.readouterr().err
     api.busy = 1
     scan.write_bytes(b"another")
     assert main(["--patience-s", "0", "segment", str(scan), "--out", str(scan.parent / "o")]) == Exit.TRY_LATER
@@ -248,3 +249,10 @@ def test_the_progress_tells_which_scan_it_is_about(
     told = capsys.readouterr().err
     assert re.search(r"running, earlier scan: read \d", told)
     assert re.search(r"running, (read|prepare|predict|finish) \d", told)
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"metseg {version('metseg-client')}\n"

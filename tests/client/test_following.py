@@ -9,7 +9,7 @@ import pytest
 from fake_api import FakeApi
 from phantoms import card
 
-from metseg.jobs import Job, JobState
+from metseg.schemas.job import Job, JobState
 from metseg_client import ApiError, ApiUnreachableError, MetsegClient, WaitTimeoutError
 from metseg_client import following as following_module
 from metseg_client.following import Event, parse_events

@@ -1,4 +1,4 @@
-"""`metseg models` and the real gateway."""
+"""`metseg models` and the real API."""
 
 from pathlib import Path
 
@@ -20,9 +20,9 @@ def test_models_are_listed_with_what_the_ensemble_is_the_mean_of(
     status_server = StatusServer(SERVED)
     write_cards(tmp_path / "models", SERVED)
     settings = api_settings(tmp_path, redis_url=redis_server.url, serving_at=status_server.target)
-    with serving(settings) as gateway:
-        assert main(["--api", gateway.url, "models"]) == Exit.DONE
-        with MetsegClient(gateway.url) as client:
+    with serving(settings) as api:
+        assert main(["--api", api.url, "models"]) == Exit.DONE
+        with MetsegClient(api.url) as client:
             *models, ensemble = client.models()
     status_server.stop()
     assert capsys.readouterr().out.splitlines() == [

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from fake_api import FakeApi
 
-from metseg.jobs import Priority
+from metseg.schemas.job import Priority
 from metseg_client import ApiError, Choices, MetsegClient
 
 

@@ -1,4 +1,4 @@
-"""The page in a real Chromium, in front of a stand-in API with artefacts of known content."""
+"""The page in a real Chromium, in front of a fake API with artefacts of known content."""
 
 import socket
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from phantoms import card
 from playwright.sync_api import Browser, Locator, expect
 from results import Made, picture_result, volume_result
 
-from metseg.jobs import Failure, FoundSeries
-from metseg_ui.drawing import CHOSEN, LESION
-from metseg_ui.wording import BANNER
+from metseg.schemas.job import Failure, FoundSeries
+from metseg_ui.text import BANNER
+from metseg_ui.viewer.render import CHOSEN, LESION
 
 SERIES = [
     FoundSeries(uid="1.2.840.4", number=4, images=176, is_t1=True, has_agent=True),
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeApi, str]]:
-    """The stand-in and the address of a page that asks it."""
+    """The fake API and the address of a page that asks it."""
     api = FakeApi([card(threshold=0.4, limits=["Children were never seen."])])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -81,8 +81,8 @@ def test_a_dropped_file_is_followed_to_its_lesions_and_taken_home(
     visit.wait_done()
     assert BANNER in visit.text()
     assert visit.count_pixels(LESION) > 100
-    assert [row["Centre"] for row in visit.lesion_rows()] == ["L 28 · A 30 · S 12", "R 34 · P 22 · S 2",
-                                                             "L 12 · P 40 · S 30"]  # fmt: skip
+    centres = [row["Centre RAS mm"] for row in visit.lesion_rows()]
+    assert centres == ["-28, 30, 12", "34, -22, 2", "-12, -40, 30"]
     taken = visit.download("Mask (NIfTI)", tmp_path)
     assert taken.read_bytes() == api.files["mask.nii.gz"][1]
     assert taken.name == f"metseg-{job_id[-8:]}-mask.nii.gz"

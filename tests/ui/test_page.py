@@ -8,11 +8,13 @@ import pytest
 from fake_api import FakeApi
 from phantoms import card
 from results import Made, picture_result, volume_result
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
-from metseg.jobs import Failure
+from metseg.schemas.job import Failure, WaitsFor
 from metseg_client import MetsegClient
-from metseg_ui.wording import BANNER, NO_MILLIMETRES, plain
+from metseg_ui.text import BANNER, plain
+from metseg_ui.viewer.captions import NO_MILLIMETRES
 
 CARD = card(
     threshold=0.4,
@@ -114,6 +116,23 @@ def test_a_sent_file_becomes_a_job_with_the_choices_made(visit: Callable[..., Ap
     assert "Looking for lesions" in said(app)
 
 
+def test_the_files_of_a_job_that_has_ended_are_held_no_longer(
+    visit: Callable[..., AppTest], api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed = []
+    monkeypatch.setattr(MemoryUploadedFileManager, "remove_file", lambda _, visit, file: freed.append(file))
+    api.failure = Failure(code="input_empty", message="empty")
+    api.run_s = 60
+    app = visit()
+    app.file_uploader[0].upload("head.nii.gz", b"voxels", "application/gzip").run()
+    button(app, "Find lesions").click().run()
+    assert not freed
+    [job] = api.jobs.values()
+    job.run_s = 0
+    app.run()
+    assert len(freed) == 1
+
+
 def test_the_images_of_a_series_are_sent_as_one_job(visit: Callable[..., AppTest], api: FakeApi) -> None:
     api.run_s = 60
     app = visit()
@@ -184,12 +203,22 @@ def test_a_running_job_shows_stage_slices_and_a_way_to_stop(visit: Callable[...,
     assert "cancelled" in said(visit(job_id))
 
 
+def test_a_job_that_waits_for_the_model_server_says_so(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    job_id = api.add_job(run_s=60)
+    api.jobs[job_id].waits_for = WaitsFor.MODEL_SERVER
+    app = visit(job_id)
+    assert "Waiting for the model server" in str(app.get("progress")[0].proto)
+    assert app.subheader[0].value == "Waiting"
+    button(app, "Cancel").click().run()
+    assert api.jobs[job_id].cancelled
+
+
 def test_a_failed_job_says_why_and_what_its_code_is(visit: Callable[..., AppTest], api: FakeApi) -> None:
     failure = Failure(code="input_format_unknown", message="expected a NIfTI file, got <b>something</b> else")
     app = visit(api.add_job(failure=failure))
     assert plain("Expected a NIfTI file, got <b>something</b> else.") in app.error[0].value
     assert "`input_format_unknown`" in app.error[0].value
-    assert "whatever their name" in said(app)
+    assert "zip files of these" in said(app)
 
 
 @pytest.mark.parametrize("job_id", ["nonsense", "../../etc/passwd", "01890a5d-ac96-774b-bcce-b302099a8057"])
@@ -259,6 +288,25 @@ def test_window_presets_move_the_sliders_and_sliders_leave_the_preset(
     assert app.slider(key="centre").value > standard
     app.slider(key="centre").set_value(standard).run()
     assert app.segmented_control(key="window").value is None
+
+
+def test_back_from_the_form_finds_the_result_as_it_was_left(
+    visit: Callable[..., AppTest], api: FakeApi, volume: Made
+) -> None:
+    api.files = volume.files
+    job_id = api.add_job()
+    app = visit(job_id)
+    app.segmented_control(key="window").set_value("Enhancement").run()
+    button(app, "Next").click().run()
+    left = [app.slider(key=key).value for key in ("centre", "width")]
+    for _ in range(2):
+        button(app, "New scan").click().run()
+        assert "Find lesions" in labels(app)
+        app.query_params["job"] = job_id
+        app.run()
+        assert "Axial slice 36 of 60" in said(app)
+        assert [app.slider(key=key).value for key in ("centre", "width")] == left
+        assert app.segmented_control(key="window").value == "Enhancement"
 
 
 def test_a_picture_without_pixel_size_says_why_there_are_no_millimetres(

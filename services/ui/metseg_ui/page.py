@@ -5,10 +5,10 @@ from pathlib import Path
 import streamlit as st
 
 from metseg_client import MetsegClient
-from metseg_ui.job_view import show_job
-from metseg_ui.new_scan import show_new_scan
+from metseg_ui.job.progress import show_job
 from metseg_ui.problems import readable_problems
-from metseg_ui.wording import BANNER
+from metseg_ui.submit.form import show_new_scan
+from metseg_ui.text import BANNER
 
 STYLE = Path(__file__).with_name("page.css")
 ICON = Path(__file__).with_name("icon.svg")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from metseg.errors import MetsegError
 from metseg_client import ApiUnreachableError, ClientError
-from metseg_ui.wording import problem_text
+from metseg_ui.text import problem_text
 
 _log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ _HINTS = {
     "api_unreachable": "The service may be starting or be down. Nothing is lost: accepted jobs go on.",
     "job_gone": "Results are kept for a limited time, or somebody deleted the job.",
     "job_not_found": "Check the address, or send the scan again.",
-    "input_format_unknown": "metseg reads NIfTI files and PNG, JPEG or TIFF pictures, whatever their name.",
+    "input_format_unknown": "metseg reads DICOM and NIfTI, pictures (PNG, JPEG, TIFF), and zip files of these.",
     "serving_unavailable": "The network is not loaded yet; try again in a minute.",
 }
 

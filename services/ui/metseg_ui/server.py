@@ -5,6 +5,7 @@ from pathlib import Path
 from metseg_ui.settings import Settings
 
 APP = Path(__file__).with_name("app.py")
+ASGI = Path(__file__).with_name("asgi.py")
 
 _OPTIONS = {
     "browser.gatherUsageStats": "false",
@@ -12,6 +13,7 @@ _OPTIONS = {
     "client.showErrorLinks": "false",
     "client.toolbarMode": "minimal",
     "runner.magicEnabled": "false",
+    "server.disconnectedSessionTTL": "600",  # longer than `uploads.KEPT_AFTER_VISIT_S`, which ends a visit
     "server.enableXsrfProtection": "true",
     "server.enableCORS": "true",
     "server.fileWatcherType": "none",
@@ -39,4 +41,4 @@ def arguments(settings: Settings) -> list[str]:
     options["server.address"] = settings.host
     options["server.port"] = str(settings.ui_port)
     options["server.maxUploadSize"] = str(max(settings.max_upload_bytes >> 20, 1))
-    return ["run", str(APP), *(f"--{name}={value}" for name, value in options.items())]
+    return ["run", str(ASGI), *(f"--{name}={value}" for name, value in options.items())]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from metseg_ui.planes import Edges
+from metseg_ui.viewer.planes import Edges
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]

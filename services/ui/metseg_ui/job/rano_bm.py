@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from metseg.report import RanoBm, Report
-from metseg_ui.wording import plain
+from metseg.schemas.report import RanoBm, Report
+from metseg_ui.text import plain
 
 
 def show_rano(report: Report) -> None:
-    """Draw the verdicts, to be opened; nothing for a report of before they were there."""
+    """Draw the verdicts, to be opened; nothing for a report written by an earlier version."""
     if report.rano_bm is not None:
         with st.expander("RANO-BM: what is measured, and why", icon=":material/straighten:"):
             st.markdown("\n".join(f"- {plain(line)}" for line in rano_lines(report.rano_bm)))
@@ -19,11 +19,13 @@ def rano_lines(rano: RanoBm) -> list[str]:
         return [
             f"Nothing is measured by {rano.reference}. The rule that is not kept: {rano.rules[rano.decided_by]}"
         ]
-    longest = rano.sum_of_longest_diameters_mm or 0.0
-    lines = [
-        f"By {rano.reference}: {rano.measurable_count} measurable, {len(rano.targets)} taken as targets, "
-        f"sum of their longest diameters {longest:.1f} mm."
-    ]
+    measured = "none measurable"
+    if rano.targets:
+        measured = (
+            f"{rano.measurable_count} measurable, {len(rano.targets)} taken as targets, "
+            f"sum of their longest diameters {rano.sum_of_longest_diameters_mm:.1f} mm"
+        )
+    lines = [f"By {rano.reference}: {measured}."]
     if rano.plane is not None:
         first, second = rano.plane.pixel_spacing_mm
         lines.append(

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from metseg.errors import JobNotFoundError
-from metseg.jobs import Job, JobState, Stage, is_job_id
+from metseg.schemas.job import Job, JobState, Stage, is_job_id
 from metseg_client import ClientError, MetsegClient
-from metseg_ui.deletion import show_delete
+from metseg_ui.job.delete import show_delete
+from metseg_ui.job.result import show_result
 from metseg_ui.problems import hint_for, readable_problems, show_problem
-from metseg_ui.result import show_result
-from metseg_ui.sending import let_go
-from metseg_ui.series_choice import show_series_choice
-from metseg_ui.wording import STAGES, elapsed_text, plain, progress_text, sentence
+from metseg_ui.submit.send import let_go
+from metseg_ui.submit.series_choice import show_series_choice
+from metseg_ui.text import STAGES, elapsed_text, plain, progress_text, sentence
 
 POLL_S = 1.0
 
@@ -53,9 +53,10 @@ def _show_progress(client: MetsegClient, job_id: str) -> None:
     if job.state.is_final:
         st.rerun()
     with st.container(border=True, key="progress"):
-        st.subheader("Waiting" if job.state is JobState.QUEUED else "Looking for lesions")
+        is_waiting = job.state is JobState.QUEUED or job.waits_for is not None
+        st.subheader("Waiting" if is_waiting else "Looking for lesions")
         st.html(_steps(job))
-        st.progress(job.progress.fraction if job.progress else 0.0, text=progress_text(job.progress))
+        st.progress(job.progress.fraction if job.progress else 0.0, text=progress_text(job))
         st.caption(
             f"{elapsed_text(job, datetime.now(UTC))} · this page may be closed or reloaded; the job goes on."
         )

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from metseg.card import ModelCard
+from metseg.schemas.model_card import ModelCard
 from metseg_client import ServedModel
-from metseg_ui.wording import members_text, model_text, plain, score_text
+from metseg_ui.text import members_text, model_text, plain, score_text
 
 
 def show_model(served: ServedModel) -> None:

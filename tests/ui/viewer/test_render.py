@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from metseg_ui.drawing import (
+from metseg_ui.viewer.planes import Plane, pixel_mm, plane_slice
+from metseg_ui.viewer.render import (
     CHOSEN,
     LESION,
     MARGIN_PX,
@@ -17,7 +18,6 @@ from metseg_ui.drawing import (
     outline,
     windowed,
 )
-from metseg_ui.planes import Plane, pixel_mm, plane_slice
 
 LOOK = Look(centre=50, width=100)
 CANVAS = (300, 400)

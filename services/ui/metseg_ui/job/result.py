@@ -4,15 +4,15 @@ from functools import partial
 
 import streamlit as st
 
-from metseg.jobs import Artefact, Job
-from metseg.report import Report
+from metseg.schemas.job import Artefact, Job
+from metseg.schemas.report import Report
 from metseg_client import MetsegClient
-from metseg_ui.deletion import show_delete
-from metseg_ui.follow_up_view import show_follow_up
-from metseg_ui.rano_view import show_rano
-from metseg_ui.study import Study, fetch_study
-from metseg_ui.viewer import show_viewer
-from metseg_ui.wording import ARTEFACTS, members_text, plain, totals
+from metseg_ui.job.delete import show_delete
+from metseg_ui.job.follow_up import show_follow_up
+from metseg_ui.job.rano_bm import show_rano
+from metseg_ui.text import ARTEFACTS, members_text, plain, totals
+from metseg_ui.viewer.study import Study, fetch_study
+from metseg_ui.viewer.viewer import show_viewer
 
 STUDIES_KEPT = 2
 
@@ -85,9 +85,13 @@ def _show_origin(report: Report, job: Job) -> None:
             f"- Scan: {' × '.join(map(str, report.source.shape))} voxels, "
             f"{_spacing_text(report)}, stored as {''.join(report.source.orientation)}\n"
             f"- Time: {_time_text(job)}\n"
-            f"- Network ran on: {plain(report.provenance.device if report.provenance else 'not stated')}\n"
+            f"- Model server's device, as stated by its operator: {_device_text(report)}\n"
             f"- {plain(report.research_use)}"
         )
+
+
+def _device_text(report: Report) -> str:
+    return plain(report.provenance.device) if report.provenance else "not stated"
 
 
 def _time_text(job: Job) -> str:

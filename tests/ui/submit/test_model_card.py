@@ -8,10 +8,10 @@ from phantoms import card
 from results import volume_result
 from streamlit.testing.v1 import AppTest
 
-from metseg.ensemble import ensemble_card, ensemble_ref, version_of
-from metseg.report import Report
+from metseg.models.ensemble import ensemble_card, ensemble_ref, version_of
+from metseg.schemas.report import Report
 from metseg_client import MetsegClient, ServedModel
-from metseg_ui.wording import plain
+from metseg_ui.text import plain
 
 CARDS = [card(), card(name="unet_plus_plus", version=3, weights_sha256="1" * 64)]
 MEMBERS = [version_of(one) for one in CARDS]
@@ -19,7 +19,7 @@ MEMBERS = [version_of(one) for one in CARDS]
 
 def form(served: "ServedModel") -> None:  # the text alone is run, so no name of this module is known there
     """What AppTest runs."""
-    from metseg_ui.model_card import show_model
+    from metseg_ui.submit.model_card import show_model
 
     show_model(served)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from metseg.lesions import LesionRules, find_lesions
-from metseg.rano_bm import assess
-from metseg.volume import Volume
-from metseg_ui.rano_view import rano_lines
+from metseg.imaging.volume import Volume
+from metseg.lesions.find import LesionRules, find_lesions
+from metseg.response.rano_bm import assess
+from metseg_ui.job.rano_bm import rano_lines
 
 
 def judged(spacing_mm: float):

@@ -10,14 +10,15 @@ from phantoms import ORIENTATIONS, affine_of, card, centred, distances_mm
 from results import Made, picture_result, volume_result
 
 from metseg.errors import GeometryError
-from metseg.lesions import LesionRules, find_lesions
-from metseg.report import Hemisphere, Lesion
-from metseg.scan import Scan, ScanKind
-from metseg.volume import Volume
+from metseg.imaging.scan import Scan, ScanKind
+from metseg.imaging.volume import Volume
+from metseg.lesions.find import LesionRules, find_lesions
+from metseg.schemas.report import Hemisphere, Lesion
 from metseg_client import MetsegClient
-from metseg_ui.planes import Plane
-from metseg_ui.study import combine, fetch_study
-from metseg_ui.wording import lesion_table, totals
+from metseg_ui.text import totals
+from metseg_ui.viewer.captions import lesion_table
+from metseg_ui.viewer.planes import Plane
+from metseg_ui.viewer.study import combine, fetch_study
 
 SHAPE = (40, 44, 36)
 
@@ -112,12 +113,14 @@ def test_a_volumes_artefacts_are_read_as_the_report_counts_them(volume: Made) ->
         lesion.voxels for lesion in report.lesions
     ]
     table = lesion_table(report, study)
-    assert list(table) == [*("No.", "mm³", "Size mm", "RANO-BM", "Centre", "Slice", "Slices", "p", "Highest p")]
+    assert list(table) == [
+        *("No.", "mm³", "Size mm", "RANO-BM", "Centre RAS mm", "Slice", "Slices", "p", "Highest p")
+    ]
     targets = [report.lesions[label - 1] for label in report.rano_bm.targets]
     assert [table["RANO-BM"][one.label - 1] for one in targets] == ["target"] * len(targets)
     longest = sum(one.longest_diameter_mm for one in targets)
     assert totals(report)["RANO-BM sum"] == f"{longest:.1f} mm ({len(targets)})"
-    assert table["Centre"][0] == "L 28 · A 30 · S 12"
+    assert table["Centre RAS mm"][0] == "-28, 30, 12"
     assert table["mm³"][0] == pytest.approx(report.lesions[0].volume_mm3, abs=0.05)
     assert totals(report)["Total volume"] == f"{report.total_volume_mm3 / 1000:.2f} mL"
 

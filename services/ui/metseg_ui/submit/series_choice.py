@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from metseg.jobs import Failure, FoundSeries, Job
+from metseg.schemas.job import Failure, FoundSeries, Job
 from metseg_client import MetsegClient
-from metseg_ui.new_scan import PREVIOUS_SERIES, SERIES
 from metseg_ui.problems import readable_problems
-from metseg_ui.sending import fresh, held, send
+from metseg_ui.submit.form import PREVIOUS_SERIES, SERIES
+from metseg_ui.submit.send import fresh, held, send
 
 
 def show_series_choice(client: MetsegClient, job: Job, error: Failure) -> None:

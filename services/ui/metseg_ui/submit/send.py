@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from metseg_client import Choices, MetsegClient
@@ -44,6 +46,9 @@ def send(client: MetsegClient, draft: Draft) -> None:
         for file in (*draft.files, *draft.previous_files):
             file.seek(0)
         sent[draft.key] = client.submit(draft.files, draft.choices, previous_scan=draft.previous_files).id
+    _, before = state.get(HELD, ("", None))
+    if before is not None and before.key[:2] != draft.key[:2]:
+        _free(before)
     state[HELD] = sent[draft.key], draft
     state[UPLOADS] = state.get(UPLOADS, 0) + 1
     st.query_params["job"] = sent[draft.key]
@@ -58,8 +63,18 @@ def held(job_id: str) -> Draft | None:
 
 def let_go(job_id: str) -> None:
     """Hold the files of a job no longer."""
-    if held(job_id) is not None:
+    draft = held(job_id)
+    if draft is not None:
+        _free(draft)
         del st.session_state[HELD]
+
+
+def _free(draft: Draft) -> None:
+    """Take the files of a draft out of Streamlit's memory, where they would stay until the visit ends."""
+    visit = get_script_run_ctx()
+    if visit is not None and isinstance(visit.uploaded_file_mgr, MemoryUploadedFileManager):
+        for file in (*draft.files, *draft.previous_files):
+            visit.uploaded_file_mgr.remove_file(visit.session_id, file.file_id)
 
 
 def fresh(name: str) -> str:

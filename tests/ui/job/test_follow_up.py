@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from follow_ups import EARLIER_JOB, follow_up
 from streamlit.testing.v1 import AppTest
 
-from metseg.jobs import ModelRef
-from metseg.report import Report, SourceInfo
+from metseg.schemas.job import ModelRef
+from metseg.schemas.report import Report, SourceInfo
 
 
 def report() -> Report:
@@ -28,7 +28,7 @@ def report() -> Report:
 
 def page(report: "Report") -> None:  # the text alone is run, so no name of this module is known there
     """What AppTest runs."""
-    from metseg_ui.follow_up_view import show_follow_up
+    from metseg_ui.job.follow_up import show_follow_up
 
     show_follow_up(report)
 

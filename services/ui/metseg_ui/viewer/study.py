@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metseg.errors import GeometryError
-from metseg.lesions import LesionRules, find_lesions
-from metseg.report import Lesion, Report
-from metseg.scan import Scan, read_scan
-from metseg.volume import Volume
+from metseg.imaging.scan import Scan, read_scan
+from metseg.imaging.volume import Volume
+from metseg.lesions.find import LesionRules, find_lesions
+from metseg.schemas.report import Lesion, Report
 from metseg_client import MetsegClient
-from metseg_ui.drawing import Slice
-from metseg_ui.planes import Plane, pixel_mm, plane_slice
+from metseg_ui.viewer.planes import Plane, pixel_mm, plane_slice
+from metseg_ui.viewer.render import Slice
 
 SAMPLED_VOXELS = 200_000
 
@@ -50,6 +50,7 @@ class Study:
         source: the grid as it came, to which `Lesion.slice_index` belongs.
         is_picture: a lone slice whose sides are those of the file.
         has_spacing: whether lengths in mm are known.
+        knows_sides: whether the file says where left and right are.
     """
 
     scan: Volume
@@ -57,6 +58,7 @@ class Study:
     source: Volume
     is_picture: bool
     has_spacing: bool
+    knows_sides: bool
 
     @property
     def planes(self) -> tuple[Plane, ...]:
@@ -68,12 +70,12 @@ class Study:
         return self.scan.shape[plane.axis]
 
     def slice(self, plane: Plane, index: int) -> Slice:
-        """Slice `index` as it is to be seen; no letters on a picture, whose sides nobody knows."""
+        """Slice `index` as it is to be seen; without letters where the sides are not known."""
         return Slice(
             pixels=plane_slice(self.scan.array, plane, index),
             labels=plane_slice(self.labels, plane, index),
             pixel_mm=pixel_mm(self.scan.spacing_mm, plane),
-            edges=None if self.is_picture else plane.edges,
+            edges=plane.edges if self.knows_sides else None,
             has_spacing=self.has_spacing,
         )
 
@@ -150,7 +152,7 @@ def combine(scan: Scan, mask: Scan, lesions: list[Lesion]) -> Study:
         raise GeometryError("expected scan and lesions on the same grid, but they differ")
     labels = _numbers(mask.volume, lesions) if scan.is_picture else mask.volume.array
     shown, seen = scan.volume.to_ras(), scan.volume.with_array(labels.astype(np.uint16)).to_ras()
-    return Study(shown, seen.array, scan.volume, scan.is_picture, scan.has_spacing)
+    return Study(shown, seen.array, scan.volume, scan.is_picture, scan.has_spacing, scan.knows_sides)
 
 
 def _numbers(mask: Volume, lesions: list[Lesion]) -> NDArray[np.uint16]:

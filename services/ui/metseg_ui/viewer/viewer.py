@@ -6,21 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from metseg.report import Lesion, Report
-from metseg_ui.drawing import Look, MaskStyle, draw
-from metseg_ui.planes import Plane
-from metseg_ui.study import Study, Window
-from metseg_ui.wording import (
-    CENTRE_NOTE,
-    NO_MILLIMETRES,
-    NO_SIDES,
-    SIDES,
-    TABLE_NOTE,
-    lesion_table,
-    plain,
-    sentence,
-    slice_alt,
-)
+from metseg.lesions.centre_text import CENTRE_NOTE
+from metseg.schemas.report import Lesion, Report
+from metseg_ui.text import plain, sentence
+from metseg_ui.viewer.captions import NO_MILLIMETRES, NO_SIDES, SIDES, TABLE_NOTE, lesion_table, slice_alt
+from metseg_ui.viewer.planes import Plane
+from metseg_ui.viewer.render import Look, MaskStyle, draw
+from metseg_ui.viewer.study import Study, Window
 
 STYLES = {"Outline": MaskStyle.OUTLINE, "Fill": MaskStyle.FILL, "Off": MaskStyle.OFF}
 OPACITY = {MaskStyle.OUTLINE: 1.0, MaskStyle.FILL: 0.4, MaskStyle.OFF: 0.0}
@@ -111,7 +103,9 @@ def _show_table(report: Report, study: Study) -> None:
             "Confidence": st.column_config.NumberColumn(
                 format="%.2f", help="Share of true lesions among those like it in the model's validation cases"
             ),
-            "Side": st.column_config.TextColumn(help="Hemisphere, or the middle between the two"),
+            "Side": st.column_config.TextColumn(
+                help="Hemisphere by the head's mid-sagittal plane, or the middle between the two"
+            ),
             "Depth mm": st.column_config.NumberColumn(format="%.0f", help="From the surface of the head"),
             "Slices": st.column_config.NumberColumn(help="Slices that show the lesion"),
             "RANO-BM": st.column_config.TextColumn(help="Target, measurable, or neither (–); reasons below"),
@@ -141,6 +135,7 @@ def _choose_look(study: Study, chosen: int | None) -> Look:
         list(windows),
         key="window",
         on_change=lambda: _take_window(windows, st.session_state["window"]),
+        persist_state="session",
     )
     whole = windows["Full range"]
     first, second = st.columns(2)
@@ -170,6 +165,7 @@ def _grey_slider(label: str, key: str, low: float, high: float) -> float:
         format=f"%.{digits}f",
         key=key,
         on_change=_forget_preset,
+        persist_state="session",
     )
     return value
 
@@ -188,7 +184,7 @@ def _show_slices(study: Study, look: Look) -> None:
     st.image(draw(view, look), width="stretch", output_format="PNG", alt=alt)
     if count > 1:
         _choose_slice(key, count)
-    st.caption(f"{alt}. {NO_SIDES if study.is_picture else SIDES[plane]}")
+    st.caption(f"{alt}. {SIDES[plane] if study.knows_sides else NO_SIDES}")
 
 
 def _choose_plane(study: Study) -> Plane:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from metseg.jobs import Artefact, Job, JobState, Schema
+from metseg.schemas.job import Artefact, Job, JobState, Schema
 from metseg_client.client import MetsegClient
 from metseg_client.errors import ApiError, NoFileError
 from metseg_client.upload import Choices
@@ -32,14 +32,14 @@ class Note(Schema):
     job_id: str | None = None
 
 
-class Errand:
+class SegmentSession:
     """A scan and the folder that its results go to.
 
     Args:
         client: The API.
         scan: Its files; their names are not sent.
         previous_scan: Those of an earlier scan to compare with; none where there is none.
-        folder: For the results, and the note by which the errand is taken up again; made where it is missing.
+        folder: For the results, and the note by which an interrupted session is resumed; created if missing.
     """
 
     def __init__(

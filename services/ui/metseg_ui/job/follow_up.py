@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from metseg.follow_up_words import FIGURES, cells_of, comparison_sentence, sum_lines, verdict_sentence
-from metseg.report import Report
-from metseg_ui.wording import plain
+from metseg.response.text import FIGURES, cells_of, comparison_sentence, sum_lines, verdict_sentence
+from metseg.schemas.report import Report
+from metseg_ui.text import plain
 
 
 def show_follow_up(report: Report) -> None:

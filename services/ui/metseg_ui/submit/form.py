@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from metseg.card import ModelCard
+from metseg.schemas.model_card import ModelCard
 from metseg_client import Choices, MetsegClient, ServedModel
-from metseg_ui.model_card import show_model
-from metseg_ui.sending import Draft, fresh, send
-from metseg_ui.wording import model_text, plain, point_text
+from metseg_ui.submit.model_card import show_model
+from metseg_ui.submit.send import Draft, fresh, send
+from metseg_ui.text import model_text, plain, point_text
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SINGLE_SUFFIXES = (*PICTURE_SUFFIXES, ".nii", ".nii.gz")
@@ -141,7 +141,7 @@ def _choose_earlier() -> tuple[tuple[UploadedFile, ...], dict[str, Any] | None]:
         "Drop the earlier scan of the same patient here",
         accept_multiple_files=True,
         key=fresh("previous-upload"),
-        help=f"{VOLUMES}. It is segmented with the same model and threshold, and laid upon the new scan. The "
+        help=f"{VOLUMES}. It is segmented with the same model and threshold, and registered to the new scan. The "
         "result tells what has changed.",
     )
     series_uid = _choose_series("DICOM series of the earlier scan", files, PREVIOUS_SERIES)

@@ -1,0 +1,1 @@
+"""The page of one job: progress, result, follow-up and deletion."""

@@ -1,0 +1,1 @@
+"""The slice viewer: study, planes, drawing and captions."""
