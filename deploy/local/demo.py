@@ -12,8 +12,8 @@ from deploy.local.ports import PortError
 from deploy.local.settings import ROOT, StackSettings, merged_environment
 from deploy.local.stack import StackError, StackRecord, log_tail, start, stop
 from metseg.errors import SettingsError
-from metseg.jobs import Job, JobState
-from metseg.report import Lesion
+from metseg.schemas.job import Job, JobState
+from metseg.schemas.report import Lesion
 from metseg_client import ClientError, MetsegClient
 
 SAMPLE = ROOT / "samples" / "phantom_demo.nii.gz"
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = StackSettings.read()
-        _say("Starting Redis, serving, worker, gateway and page …")
+        _say("Starting Redis, model server, worker, API and UI …")
         record = start(settings, merged_environment())
     except (StackError, PortError, SettingsError) as exc:
         sys.stderr.write(f"{exc}\n")
@@ -103,7 +103,8 @@ def _say_progress(job: Job) -> None:
     if job.progress is not None:
         done, total = job.progress.slices_done, job.progress.slices_total
         slices = f" {done}/{total} slices" if total else ""
-        _say(f"  {job.state.value}: {job.progress.stage.value}{slices}")
+        waits = f", waiting for the {job.waits_for.value.replace('_', ' ')}" if job.waits_for else ""
+        _say(f"  {job.state.value}: {job.progress.stage.value}{slices}{waits}")
 
 
 def _say(text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metseg.report import Lesion
+from metseg.schemas.report import Lesion
 
 FOUND_HEAD = ("#", "volume mm³", "longest × perp. mm", "centre RAS mm", "probability")
 DRAWN_HEAD = ("drawn mm³", "longest mm", "kind")

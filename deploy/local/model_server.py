@@ -1,4 +1,4 @@
-"""The model server of the local stack: the stand-in, with the files and flags of TF Serving in the containers."""
+"""The model server of the local stack: metseg-serving, with files and flags of TF Serving in the containers."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.local.settings import ROOT, StackSettings
 from metseg_api.rollout.errors import RolloutError
-from metseg_api.rollout.files import CONFIG_FILE, add_models
+from metseg_api.rollout.serving_config import CONFIG_FILE, add_models
 
 SHIPPED: Final = ROOT / "services" / "serving"
 
@@ -24,15 +24,19 @@ def place_models_file(models: Path) -> Path:
 
 
 def serving_command(models_file: Path) -> Sequence[str]:
-    """The command line of the stand-in; it takes its ports and its models from the environment."""
+    """The command line of metseg-serving; it takes its ports and its models from the environment."""
     return [
         sys.executable, "-m", "metseg_serving",
         f"--model_config_file={models_file}",
         f"--batching_parameters_file={SHIPPED / 'batching.config'}",
         f"--monitoring_config_file={SHIPPED / 'monitoring.config'}",
+        "--enable_batching=true",
+        "--enable_model_warmup=false",  # on a CPU it takes longer than the first jobs gain by it
         "--allow_version_labels_for_unavailable_models=true",
         "--enable_serialization_as_tensor_content=true",
-        "--grpc_channel_arguments=grpc.max_receive_message_length=-1",
+        "--num_load_threads=2",
+        "--max_num_load_retries=2",
+        "--load_retry_interval_micros=5000000",
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Publishes the JSON schemas of what outlives a job: `python -m deploy.local.schemas`, or `make schemas`.
 
 Each file is named for the `schema_version` in the documents that it describes. A version only grows by fields that
-may be absent, so documents of before fit its newest schema.
+may be absent, so documents written by earlier versions fit its newest schema.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from metseg.card import ModelCard
-from metseg.report import Report
+from metseg.schemas.model_card import ModelCard
+from metseg.schemas.report import Report
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "schemas"
 PUBLISHED: Final[dict[str, type[BaseModel]]] = {"card": ModelCard, "report": Report}

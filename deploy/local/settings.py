@@ -46,7 +46,7 @@ class StackSettings(ApiKeySettings):
 
     @property
     def api_url(self) -> str:
-        """Address of the gateway, without a slash at its end."""
+        """Address of the API, without a slash at its end."""
         return f"http://{self.host}:{self.api_port}"
 
     @property

@@ -88,7 +88,7 @@ def start(
     procfile: Path = PROCFILE,
     within_s: float = READY_WITHIN_S,
 ) -> StackRecord:
-    """Start every service and return when the gateway says it is ready and the page answers.
+    """Start every service and return when the API says it is ready and the UI answers.
 
     Args:
         settings: Ports and places.
