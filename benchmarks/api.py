@@ -73,7 +73,7 @@ def _tell_upload(made: Rig, megabytes: int, times: int) -> None:
 def _tell_events(made: Rig, job_id: str) -> None:
     def tell_bare() -> None:
         with socket.create_connection(("127.0.0.1", made.bare_port)) as line:
-            line.sendall(b"POST /tell HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            line.sendall(b"POST /tell HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
     fractions = iter(range(CHANGES))
     api = _event_latency(

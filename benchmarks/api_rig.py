@@ -19,14 +19,14 @@ import psutil
 from deploy.local.ports import free_port
 from deploy.local.redis_server import find_redis, redis_command
 from deploy.local.settings import ROOT, StackSettings
-from metseg.blobs import open_blob_store
-from metseg.card import CARD_PATH, ModelCard
-from metseg.dispatch import Dispatcher
-from metseg.holders import Holders
-from metseg.jobs import DEFAULT_MODEL, JobRecord, ModelRef, Progress, Stage, new_job_id
-from metseg.jobs import JobRequest as Asked
-from metseg.jobstore import JobStore
-from metseg.proto import serving_wire_pb2 as wire
+from metseg.jobs.store import JobStore
+from metseg.queue.dispatcher import Dispatcher
+from metseg.queue.heartbeats import JobLeases
+from metseg.schemas.job import DEFAULT_MODEL, JobRecord, ModelRef, Progress, Stage, new_job_id
+from metseg.schemas.job import JobRequest as ReadOptions
+from metseg.schemas.model_card import CARD_PATH, ModelCard
+from metseg.serving.proto import serving_wire_pb2 as wire
+from metseg.storage.open import open_blob_store
 
 STARTED_WITHIN_S = 60.0
 CARD = ROOT / "models" / "weights" / f"{DEFAULT_MODEL}-1.card.json"
@@ -48,7 +48,7 @@ class Rig:
     bare_port: int
     jobs: JobStore
     dispatcher: Dispatcher
-    holders: Holders
+    holders: JobLeases
     beats: ExitStack
 
     def running_job(self) -> str:
@@ -56,7 +56,7 @@ class Rig:
         job_id = new_job_id()
         model = ModelRef(name=DEFAULT_MODEL, version=1, digest=ModelCard.read(CARD).digest)
         self.jobs.create(
-            JobRecord(id=job_id, created_at=datetime.now(UTC), request=Asked(), model=model, inputs=[])
+            JobRecord(id=job_id, created_at=datetime.now(UTC), request=ReadOptions(), model=model, inputs=[])
         )
         self.jobs.claim(job_id, 1)
         self.beats.enter_context(self.holders.holding(job_id, 1))  # else the reconciler gives it to another
@@ -113,7 +113,7 @@ def rig(folder: Path) -> Iterator[Rig]:
         for port in (settings.api_port, bare_port):
             _wait_for(port)
         redis_url = f"redis://127.0.0.1:{settings.redis_port}/0"
-        dispatcher, holders = Dispatcher(redis_url), Holders(redis_url)
+        dispatcher, holders = Dispatcher(redis_url), JobLeases(redis_url)
         stack.callback(dispatcher.close)
         stack.callback(holders.close)
         beats = stack.enter_context(ExitStack())

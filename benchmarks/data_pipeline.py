@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from metseg_trainer.slices import PreparedCase
+    from metseg_trainer.datasets.prepared_cases import PreparedCase
 
 BATCH = 8
 SLICES = 24
@@ -58,12 +58,12 @@ def main() -> None:
 
 def measure(steps: int, scale: float) -> Rates:
     """Measure on 24 slices of made-up volumes, a batch of 8, with the augmentation that training uses."""
-    from metseg_trainer.augment import Frame
+    from metseg_trainer.batches.augmentation import Frame
+    from metseg_trainer.batches.dataset import Sampling, SliceDataset
+    from metseg_trainer.batches.sampling import make_pool
+    from metseg_trainer.batches.shares import Share
     from metseg_trainer.networks.presets import build_network
-    from metseg_trainer.pipeline import SliceDataset
-    from metseg_trainer.pools import make_pool
-    from metseg_trainer.recipes import HEAD, STRONG
-    from metseg_trainer.shares import Share
+    from metseg_trainer.recipes.recipe import HEAD, STRONG
 
     frame = Frame((round(HEAD.size[0] * scale), round(HEAD.size[1] * scale)), scale)
     network = build_network("attention_unet", "small", frame.size)
@@ -72,7 +72,7 @@ def measure(steps: int, scale: float) -> Rates:
         pool = make_pool(_volumes(Path(folder)), Share(BATCH * steps, lesion_fraction=0.7))
 
         def epoch(number: int) -> SliceDataset:
-            return SliceDataset([pool], batch=BATCH, frame=frame, strength=STRONG, seed=0, epoch=number)
+            return SliceDataset([pool], Sampling(BATCH, frame, STRONG), seed=0, epoch=number)
 
         images, masks = epoch(0)[0]
         network.train_on_batch(images, masks)
@@ -90,7 +90,7 @@ def _rate(count: int, work: Callable[[], object]) -> float:
 
 
 def _volumes(folder: Path) -> "list[PreparedCase]":
-    from metseg_trainer.slices import PreparedCase
+    from metseg_trainer.datasets.prepared_cases import PreparedCase
 
     rng = np.random.default_rng(0)
     cases = []

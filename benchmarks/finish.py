@@ -27,15 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.local.settings import ROOT
-from metseg.blobs import open_blob_store
-from metseg.card import CARD_PATH, ModelCard
-from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef, Stage, new_job_id
-from metseg.jobstore import JobStore
-from metseg.models import ModelLibrary
-from metseg.nifti import write_nifti
-from metseg.serving import ServingClient
-from metseg.volume import Volume
-from metseg_worker.making import Means, make_files
+from metseg.imaging.nifti import write_nifti
+from metseg.imaging.volume import Volume
+from metseg.jobs.store import JobStore
+from metseg.models.library import ModelLibrary
+from metseg.schemas.job import InputFile, JobRecord, JobRequest, ModelRef, Stage, new_job_id
+from metseg.schemas.model_card import CARD_PATH, ModelCard
+from metseg.serving.client import ServingClient
+from metseg.storage.open import open_blob_store
+from metseg_worker.pipeline.predict import Patience
+from metseg_worker.pipeline.process_job import Dependencies, make_files
 
 SHAPE = (240, 240, 155)
 LESIONS = 20
@@ -142,7 +143,7 @@ def _timed(source: Path) -> dict[str, float]:
         sources = sorted(source.iterdir()) if source.is_dir() else [source]
         record = _accepted(store, sources, ModelRef(name=card.name, version=card.version, digest=card.digest))
         serving = BrightIsLesion("127.0.0.1:1")
-        means = Means(store, ModelLibrary(folder / "models"), serving, "a rule")
+        means = Dependencies(store, ModelLibrary(folder / "models"), serving, "a rule", Patience(60))
         (folder / "work").mkdir()
         begun, after_reading = _moment(), list[Moment]()
         files = make_files(

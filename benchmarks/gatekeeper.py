@@ -2,7 +2,7 @@
 
 Real scans are those of `METSEG_DATA`, the slices also as colour JPEG of low quality, which colours them most, and
 one head that matplotlib brings along; real photographs are those of scikit-learn and matplotlib. The rest is made:
-out of nothing, or by spoiling real slices.
+out of nothing, or by spoiling real slices. What names of series are taken for is counted last.
 """
 
 import gzip
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion, binary_fill_holes
 
+from benchmarks.series_names import print_confusion
 from metseg.errors import InputError
-from metseg_worker.opening import Asked, open_scan
+from metseg_worker.readers.open import ReadOptions, open_scan
 
 Pixels = NDArray[np.uint8]
 """(rows, columns), or with three colours behind."""
@@ -35,7 +36,7 @@ SKULL_AND_SCALP = 0.11
 
 
 def main() -> int:
-    """Print what is refused and warned of, set by set."""
+    """Print what is refused and warned of, set by set, and what series are taken for."""
     sys.stdout.write(f"{'':32}{'files':>6}{'refused':>9}{'warned':>8}\n")
     slices = data("cheng_t1c_axial/images/*.png")
     some = [pixels_of(path) for path in slices[::EVERY]]
@@ -54,6 +55,7 @@ def main() -> int:
         say("  without colour", saved(greys, Path(folder) / "greys"))
         for name, made in made_up().items():
             say(name, saved([made], Path(folder) / name))
+    print_confusion()
     return 0
 
 
@@ -69,7 +71,7 @@ def answer(paths: Sequence[Path]) -> str:
     """What a scan meets with."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            scan = open_scan(paths, Path(folder) / "unpacked", Asked())
+            scan = open_scan(paths, Path(folder) / "unpacked", ReadOptions())
         except InputError:
             return "refused"
     return "warned" if scan.warnings else "taken"

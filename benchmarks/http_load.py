@@ -37,7 +37,7 @@ def poll(port: int, path: str, *, clients: int, seconds: float) -> Timed:
 
 
 async def _poll(port: int, path: str, clients: int, seconds: float) -> Timed:
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     took: list[float] = []
     until = time.perf_counter() + seconds
 
@@ -74,7 +74,7 @@ def upload_s(port: int, path: str, size_bytes: int) -> float:
     )
     after = b"\r\n--" + BOUNDARY + b"--\r\n"
     length = len(before) + size_bytes + len(after)
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n".encode()
     head += b"Content-Type: multipart/form-data; boundary=" + BOUNDARY + b"\r\n\r\n"
     chunk = bytes(1 << 20)
     with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
@@ -93,7 +93,7 @@ def upload_s(port: int, path: str, size_bytes: int) -> float:
 def open_stream(port: int, path: str) -> socket.socket:
     """A stream of events of which the first has come."""
     line = socket.create_connection(("127.0.0.1", port), timeout=60)
-    line.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     got = b""
     while b"data: " not in got:
         got += line.recv(1 << 16)

@@ -22,12 +22,12 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.turns import Runner
-from metseg_trainer.augment import Frame
+from metseg_trainer.batches.augmentation import Frame
+from metseg_trainer.batches.shares import Share
 from metseg_trainer.networks.presets import NETWORKS
-from metseg_trainer.recipes import HALF_HEAD, HEAD, Recipe
-from metseg_trainer.shares import Share
-from metseg_trainer.shipped_recipes import RECIPES
-from metseg_trainer.sources import Places, load_pool
+from metseg_trainer.recipes.recipe import HALF_HEAD, HEAD, Recipe
+from metseg_trainer.recipes.shipped import RECIPES
+from metseg_trainer.training_data.sources import Paths, load_pool
 
 ROOT = Path(__file__).parent.parent
 CLIP_NORM = 1.0
@@ -65,26 +65,26 @@ def write_batches(folder: Path, options: argparse.Namespace, recipe: Recipe) -> 
 
     `slices.npy` is uint8 (step, n, w, h, 3), `masks.npy` (step, n, w, h, 1), `kept.npy` (n, w, h, 3).
     """
-    from metseg_trainer.pipeline import SliceDataset, unchanged_slices
+    from metseg_trainer.batches.dataset import Sampling, SliceDataset, unchanged_slices
 
     source, frame = recipe.sources[0], _frame(options)
-    places = Places(options.data, folder / "phantoms", ROOT / "splits", options.cache)
+    places = Paths(options.data, folder / "phantoms", ROOT / "splits", options.cache)
     share = Share(slices=options.steps * options.batch)
     pool = load_pool(source, share, places, recipe.preprocessing, part="train")
     kept = load_pool(source, source.validation, places, recipe.preprocessing, part="validation")
-    batches = SliceDataset(
-        [pool], batch=options.batch, frame=frame, strength=recipe.augmentation, seed=options.seed, epoch=0
-    )
+    sampling = Sampling(options.batch, frame, recipe.augmentation)
+    batches = SliceDataset([pool], sampling, seed=options.seed, epoch=0)
     shape = (options.steps, options.batch, *frame.size)
     slices, masks = (
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(*shape, channels))
         for name, channels in (("slices", 3), ("masks", 1))
     )
     for number in tqdm(range(options.steps), desc="batches"):
-        slices[number], masks[number] = batches[number]
+        slices[number], classes = batches[number]
+        masks[number] = classes > 0
     kept_slices, kept_masks = unchanged_slices([kept], frame)[0]
     np.save(folder / "kept.npy", kept_slices)
-    return kept_masks
+    return (kept_masks > 0).astype(np.uint8)
 
 
 def mean_dice(probability: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:

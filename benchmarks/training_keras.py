@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from benchmarks.turns import take_turns
-from metseg_trainer.folding import count_gflop
-from metseg_trainer.losses import DeepSupervision, DiceCrossEntropy
+from metseg_trainer.networks.batch_norm_folding import count_gflop
 from metseg_trainer.networks.presets import build_network, supervised
+from metseg_trainer.training.losses import DeepSupervision, DiceCrossEntropy
 
 
 def main() -> None:
@@ -21,11 +21,11 @@ def main() -> None:
     keras.utils.set_random_seed(wish["seed"])
     keras.config.set_dtype_policy("mixed_bfloat16" if wish["bfloat16"] else "float32")
     network = build_network(wish["network"], wish["preset"], slices.shape[2:4])
-    model, heads = supervised(network)
+    model, weights = supervised(network, classes=1)
     optimizer = keras.optimizers.AdamW(
         wish["rates"][0], weight_decay=wish["weight_decay"], clipnorm=wish["clip_norm"]
     )
-    loss = DiceCrossEntropy() if heads == 1 else DeepSupervision(DiceCrossEntropy(), heads)
+    loss = DiceCrossEntropy() if len(weights) == 1 else DeepSupervision(DiceCrossEntropy(), weights)
     model.compile(optimizer, loss)
 
     def step(number: int) -> float:
@@ -37,7 +37,7 @@ def main() -> None:
         found = network.predict(np.load(folder / "kept.npy"), batch_size=8, verbose=0)
         np.save(path, found)
 
-    facts = {"parameters": network.count_params(), "gflop": count_gflop(network), "heads": heads}
+    facts = {"parameters": network.count_params(), "gflop": count_gflop(network), "heads": len(weights)}
     take_turns(facts, step, finish)
 
 

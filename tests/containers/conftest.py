@@ -13,7 +13,7 @@ from engine import engine
 from metseg_client import MetsegClient
 
 BUILT = ("models", "api", "worker", "ui")
-"""What is built; the stand-in is one more target of the file that `models` is built from."""
+"""What is built; metseg-serving is one more target of the file that `models` is built from."""
 
 
 def build(deployed: Deployment) -> None:

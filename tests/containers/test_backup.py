@@ -7,7 +7,7 @@ import pytest
 from deployment import Deployment
 
 from deploy.local.settings import ROOT
-from metseg.jobs import JobState
+from metseg.schemas.job import JobState
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 

@@ -7,6 +7,7 @@ import pytest
 from deployment import SERVICES, Deployment
 
 from deploy.local.settings import ROOT
+from metseg_worker.sandbox import landlock
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
@@ -35,6 +36,12 @@ def test_a_service_runs_without_root_and_without_any_privilege(service: str, dep
         assert int(told[kind], 16) == 0
     assert told["NoNewPrivs"] == "1"
     assert told["Seccomp"] == "2"  # a filter is on
+
+
+def test_a_process_that_reads_files_is_confined_as_far_as_the_kernel_allows(deployment: Deployment) -> None:
+    ask = "import json; from metseg_worker import sandbox; print(json.dumps(sandbox.missing()))"
+    told = deployment.run_in(deployment.containers("worker")[0], "python", "-c", ask)
+    assert json.loads(told) == ([] if landlock.version() else ["Landlock"])
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -11,7 +11,7 @@ from page import chromium, visiting
 from PIL import Image
 
 from deploy.local.settings import ROOT
-from metseg.jobs import Job, JobState
+from metseg.schemas.job import Job, JobState
 from metseg_client import MetsegClient
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]

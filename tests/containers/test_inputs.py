@@ -14,8 +14,8 @@ from PIL import Image
 from pydicom import Dataset, dcmread, uid
 
 from deploy.local.settings import ROOT
-from metseg.jobs import Job, JobState
-from metseg.volume import Volume
+from metseg.imaging.volume import Volume
+from metseg.schemas.job import Job, JobState
 from metseg_client import MetsegClient
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]

@@ -9,7 +9,7 @@ from deployment import Deployment
 from workplace import wait_for
 
 from deploy.local.settings import ROOT
-from metseg.jobs import DEFAULT_MODEL, Job, JobState
+from metseg.schemas.job import DEFAULT_MODEL, Job, JobState
 from metseg_client import MetsegClient
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
@@ -68,6 +68,13 @@ def test_a_broken_version_harms_nothing(deployment: Deployment, client) -> None:
     drop_version(deployment, BROKEN, graph="no graph")
     wait_for(lambda: re.search(rf" {BROKEN}  (LOADING|END)", listed(deployment)), timeout_s=SEEN_WITHIN_S)
     assert segmented(client).model.version == 2
+
+
+def test_a_broken_version_harms_nothing_across_a_restart_either(deployment: Deployment, client) -> None:
+    deployment.compose("restart", "serving")
+    deployment.wait_until_healthy("serving")
+    assert segmented(client).model.version == 2
+    wait_for(lambda: re.search(rf" {BROKEN}  END", listed(deployment)), timeout_s=SEEN_WITHIN_S)
 
 
 def test_labels_move_forward_and_back_during_work(deployment: Deployment, client) -> None:

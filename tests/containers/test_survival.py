@@ -13,7 +13,7 @@ from fault_audit import audit
 from workplace import wait_for
 
 from deploy.local.settings import ROOT
-from metseg.jobs import Job, JobState
+from metseg.schemas.job import Job, JobState
 from metseg_client import ApiError, ApiUnreachableError, MetsegClient
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
@@ -24,8 +24,6 @@ SLICES = slice(16, 40)
 """Work for some seconds, in which something can be killed."""
 TRY_AGAIN = (409, 429, 503)
 GIVE_UP_S = 180
-AWAY = ("serving_unavailable", "serving_timeout")
-"""How a job may fail while the model server is away for longer than a worker waits for it."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +57,8 @@ def send(client: MetsegClient, accepted: set[str], path: Path) -> str:
 
 
 def ended(client: MetsegClient, job_id: str) -> Job:
-    return client.wait(job_id, timeout_s=300)
+    """The job at its end; the model server alone may take minutes until it is back."""
+    return client.wait(job_id, timeout_s=900)
 
 
 def worker_of(deployment: Deployment, job_id: str) -> str:
@@ -92,10 +91,7 @@ def test_what_is_killed_during_work_comes_back_and_every_job_ends(
         ids.append(send(client, accepted, SLICE))  # while it starts again
         deployment.wait_until_healthy(service)
         jobs = [ended(client, job_id) for job_id in ids]
-    for job in jobs:
-        failed_for = job.error.code if job.error else None
-        excused = service == "serving" and failed_for in AWAY
-        assert excused or job.state is JobState.SUCCEEDED, (job.state, job.error)
+    assert [job.state for job in jobs] == len(jobs) * [JobState.SUCCEEDED], [job.error for job in jobs]
     assert (jobs[0].attempt > 1) is (service == "worker")
 
 

@@ -15,9 +15,9 @@ from playwright.sync_api import Browser
 from pydicom import dcmread
 
 from deploy.local.settings import ROOT
-from metseg.nifti import write_nifti
-from metseg.report import Report
-from metseg.volume import Volume
+from metseg.imaging.nifti import write_nifti
+from metseg.imaging.volume import Volume
+from metseg.schemas.report import Report
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -122,7 +122,7 @@ def test_an_earlier_scan_that_is_dropped_beside_the_new_one_is_compared_with(
     visit.send()
     visit.wait_done(400)
     assert "Since the earlier scans" in visit.text()
-    assert "The earlier scan that came along: " in visit.text()
+    assert "The uploaded prior: " in visit.text()
     assert "stable disease" in visit.text()
     kept = nib.load(visit.download("Earlier scan: image (NIfTI)", tmp_path))
     np.testing.assert_array_equal(np.asarray(kept.dataobj), phantom.array)

@@ -12,9 +12,9 @@ from page import chromium, visiting
 from PIL import Image
 
 from deploy.local.settings import ROOT
-from metseg.jobs import JobState
-from metseg.nifti import write_nifti
-from metseg.volume import Volume
+from metseg.imaging.nifti import write_nifti
+from metseg.imaging.volume import Volume
+from metseg.schemas.job import JobState
 from metseg_client import ApiError, MetsegClient
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]

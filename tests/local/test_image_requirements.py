@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from deploy.local.settings import ROOT
 
@@ -30,6 +32,19 @@ def test_the_gateway_installs_no_imaging_library() -> None:
     names = {line.partition(">")[0] for line in requirements("shared", "services/api")}
     assert {"fastapi", "redis", "grpcio"} <= names
     assert names & {"nibabel", "scipy", "pillow", "connected-components-3d", "tensorflow"} == set()
+
+
+def test_every_library_of_the_gpu_image_is_pinned_to_the_cuda_that_tensorflow_was_built_with() -> None:
+    pinned = dict(
+        line.split("==") for line in (ROOT / "constraints-gpu.txt").read_text().splitlines() if line[0] != "#"
+    )
+    wanted = [Requirement(text) for text in requires("tensorflow") or []]
+    libraries = [one for one in wanted if one.marker and one.marker.evaluate({"extra": "and-cuda"})]
+    libraries = [one for one in libraries if one.name.startswith("nvidia-")]
+    assert {one.name for one in libraries} == set(pinned)
+    assert all(pinned[one.name] in one.specifier for one in libraries)
+    dockerfile = (ROOT / "services" / "trainer" / "Dockerfile").read_text()
+    assert 'PIP_CONSTRAINT="/build/constraints.txt /build/constraints-gpu.txt"' in dockerfile
 
 
 @pytest.mark.parametrize("service", ["worker", "ui"])

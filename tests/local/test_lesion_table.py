@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from deploy.local.lesion_table import DrawnLesion, comparison_table, lesion_table, read_drawn
-from metseg.report import Lesion
+from metseg.schemas.report import Lesion
 
 LARGEST = Lesion(
     label=1,

@@ -7,7 +7,7 @@ from api_service import write_cards
 
 from deploy.local.model_server import place_models_file, serving_command
 from metseg_api.rollout.errors import RolloutError
-from metseg_api.rollout.files import Labels, entry_of, read_config, set_labels, write_config
+from metseg_api.rollout.serving_config import Labels, entry_of, read_config, set_labels, write_config
 from metseg_serving.__main__ import build_parser
 from metseg_serving.config import read_models
 from metseg_serving.settings import ServingSettings

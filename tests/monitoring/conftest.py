@@ -1,4 +1,4 @@
-"""The gateway's page for Prometheus, from a running gateway."""
+"""The API's metrics for Prometheus, from a running API."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from api_service import StatusServer, api_settings, serving
 from following import ended
 from redis_fixture import RedisServer
 
-from metseg.jobs import JobState, ModelRef
+from metseg.schemas.job import JobState, ModelRef
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metseg_serving.figures import Figures
+from metseg_serving.metrics import Entrypoint, Figures
 from metseg_serving.refusal import invalid
 
 ROOT = Path(__file__).parents[2]
@@ -74,9 +74,9 @@ def samples(text: str) -> dict[str, set[str]]:
 @pytest.fixture
 def serving_page() -> str:
     figures = Figures()
-    with figures.request("m", "GRPC"):
+    with figures.request("m", Entrypoint.GRPC):
         figures.run("m", lambda: None)
-    with pytest.raises(Exception, match="no"), figures.request("m", "GRPC"):
+    with pytest.raises(Exception, match="no"), figures.request("m", Entrypoint.GRPC):
         raise invalid("no")
     figures.loaded("/models/m/1", 1.0, succeeded=True)
     return figures.page()

@@ -11,7 +11,7 @@ import pytest
 from api_service import ApiService, StatusServer, api_settings, serving, write_cards
 from redis_fixture import RedisServer
 
-from metseg_api.keys import KeyFile, Scope
+from metseg_api.auth.api_keys import KeyFile, Scope
 
 SERVED = {"attention_unet": [1, 2, 9], "unet_plus_plus": [1]}
 WITH_CARD = {"attention_unet": [1, 2, 3], "unet_plus_plus": [1], "inception_v3_segmenter": [1]}
@@ -58,13 +58,20 @@ def api(shared_api: ApiService) -> ApiService:
     return shared_api
 
 
-@pytest.fixture
-def locked(tmp_path: Path, shared_redis: RedisServer, own_status_server: StatusServer) -> Iterator[ApiService]:
-    """An API that wants a key."""
-    write_cards(tmp_path / "models", {"attention_unet": [1]})
-    settings = api_settings(tmp_path, redis_url=shared_redis.url, serving_at=own_status_server.target)
+@contextmanager
+def serving_with_keys(folder: Path, redis: RedisServer, status_server: StatusServer) -> Iterator[ApiService]:
+    """An API that requires a key."""
+    write_cards(folder / "models", {"attention_unet": [1]})
+    settings = api_settings(folder, redis_url=redis.url, serving_at=status_server.target)
     KeyFile(settings.keys).create("first", [Scope.READ])
     with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def locked(tmp_path: Path, shared_redis: RedisServer, own_status_server: StatusServer) -> Iterator[ApiService]:
+    """An API that requires a key."""
+    with serving_with_keys(tmp_path, shared_redis, own_status_server) as running:
         yield running
 
 

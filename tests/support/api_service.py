@@ -17,14 +17,16 @@ from fastapi import FastAPI
 from openapi_document import own_document
 from redis_fixture import free_port
 
-from metseg.blobs import open_blob_store
-from metseg.card import ModelCard, Preprocessing
-from metseg.dispatch import Dispatcher
-from metseg.jobs import Artefact, Final, JobState
-from metseg.jobstore import JobStore
-from metseg.proto import serving_wire_pb2 as wire
+from metseg.jobs.store import JobStore
+from metseg.queue.dispatcher import Dispatcher
+from metseg.schemas.job import Artefact, JobResult, JobState
+from metseg.schemas.model_card import ModelCard, Preprocessing
+from metseg.serving.proto import serving_wire_pb2 as wire
+from metseg.storage.open import open_blob_store
+from metseg_api.__main__ import listen
 from metseg_api.app import create_app
-from metseg_api.keys import KeyFile, Scope
+from metseg_api.auth.api_keys import KeyFile, Scope
+from metseg_api.server import server_config
 from metseg_api.settings import ApiSettings
 
 
@@ -75,6 +77,7 @@ class ApiService:
     http: httpx.Client
     jobs: JobStore
     dispatcher: Dispatcher
+    server: uvicorn.Server
 
     @property
     def store(self) -> Path:
@@ -108,7 +111,7 @@ class ApiService:
         for name, data in artefacts.items():
             (scratch / name).write_bytes(data)
             made.append(self.jobs.put_artefact(job_id, 1, scratch / name, "application/octet-stream"))
-        final = Final(
+        final = JobResult(
             job_id=job_id,
             state=JobState.SUCCEEDED,
             attempt=1,
@@ -123,11 +126,9 @@ class ApiService:
 def serving(settings: ApiSettings) -> Iterator[ApiService]:
     """Run the application under uvicorn in a thread."""
     app = create_app(settings)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=settings.api_port, log_config=None, access_log=False, ws="none"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    listener = listen("127.0.0.1", settings.api_port)
+    server = uvicorn.Server(server_config(app, settings))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     until = time.monotonic() + 20
     while not server.started and thread.is_alive() and time.monotonic() < until:
@@ -138,11 +139,12 @@ def serving(settings: ApiSettings) -> Iterator[ApiService]:
     jobs = JobStore(open_blob_store(settings.store))
     try:
         with client_of(url) as http:
-            yield ApiService(url, app, settings, http, jobs, dispatcher)
+            yield ApiService(url, app, settings, http, jobs, dispatcher, server)
     finally:
         dispatcher.close()
         server.should_exit = True
         thread.join(timeout=20)
+        listener.close()
 
 
 def client_of(url: str, headers: Mapping[str, str] | None = None) -> httpx.Client:

@@ -9,7 +9,7 @@ from typing import Self
 import grpc
 import numpy as np
 
-from metseg.proto import serving_wire_pb2 as wire
+from metseg.serving.proto import serving_wire_pb2 as wire
 
 
 class BrightServing:
@@ -23,7 +23,9 @@ class BrightServing:
         on_call: Called at each Predict.
         traceparents: Of the Predict calls that came in with one.
         spoil: Changes each answer of Predict before it is sent.
-        is_loaded: While it is false, the version is unloaded, as in the middle of a reload.
+        is_loaded: While it is false, the version is being loaded, as in the middle of a start.
+        is_gone: While it is true, the version was unloaded for good.
+        refuses: Asked at each Predict with its number of slices for a status to answer with; None answers well.
         lesion_from: The grey value, 0 to 255, from which on a pixel is lesion.
     """
 
@@ -36,7 +38,8 @@ class BrightServing:
         self.traceparents: list[str] = []
         self.on_call: Callable[[], None] = lambda: None
         self.spoil: Callable[[wire.PredictResponse], object] = lambda answer: None
-        self.is_loaded = True
+        self.is_loaded, self.is_gone = True, False
+        self.refuses: Callable[[int], grpc.StatusCode | None] = lambda slices: None
         self.lesion_from = 200
         self._count = threading.Lock()
         self._pool = ThreadPoolExecutor(4)
@@ -84,13 +87,15 @@ class BrightServing:
             refused = self.calls in self.refused_calls
         if refused:
             context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
-        if not self.is_loaded:
+        if not self.is_loaded or self.is_gone:
             context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request")
         self.on_call()
         self.gate.wait(60)
         threading.Event().wait(self.pause_s)
         slices = request.inputs["slices"]
         shape = [dim.size for dim in slices.tensor_shape.dim]
+        if (status := self.refuses(shape[0])) is not None:
+            context.abort(status, "not now")
         pixels = np.frombuffer(slices.tensor_content, np.uint8).reshape(shape)
         probability = (pixels[..., 1:2] >= self.lesion_from).astype("<f4")
         dims = [wire.TensorShape.Dim(size=size) for size in probability.shape]
@@ -107,7 +112,8 @@ class BrightServing:
         self, request: wire.GetModelStatusRequest, context: grpc.ServicerContext
     ) -> wire.GetModelStatusResponse:
         states = wire.ModelVersionStatus.State
-        status = wire.ModelVersionStatus(version=1, state=states.AVAILABLE if self.is_loaded else states.LOADING)
+        state = states.END if self.is_gone else states.AVAILABLE if self.is_loaded else states.LOADING
+        status = wire.ModelVersionStatus(version=1, state=state)
         return wire.GetModelStatusResponse(model_version_status=[status])
 
 

@@ -2,8 +2,8 @@
 
 import math
 
-from metseg.card import ConfidenceFeature, LesionConfidence
-from metseg.confidence import DEFINITIONS
+from metseg.lesions.confidence import DEFINITIONS
+from metseg.schemas.model_card import ConfidenceFeature, LesionConfidence
 
 NUMBERS = {
     "log_diameter": {"mean": math.log(8), "sd": 0.5, "low": math.log(4), "high": math.log(20), "weight": 1.0},

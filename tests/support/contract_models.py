@@ -37,7 +37,9 @@ FLAGS = (
     "--enable_batching=true",
     "--enable_grpc_healthcheck_service=true",
     "--enable_serialization_as_tensor_content=true",
-    "--grpc_channel_arguments=grpc.max_receive_message_length=-1",
+    "--num_load_threads=2",
+    "--max_num_load_retries=2",
+    "--load_retry_interval_micros=5000000",
 )
 
 
@@ -67,6 +69,7 @@ def config_flags(folder: str) -> list[str]:
 if __name__ == "__main__":
     made = make_folder(Path(sys.argv[1])).resolve()
     flags = " ".join([*config_flags("/config"), *FLAGS])
+    (made / "flags").write_text(flags + "\n")
     sys.stdout.write(
         f"Serve it, for instance so:\n  docker run --rm -p 8500:8500 -p 8501:8501 -v {made}/models:/models:ro "
         f"-v {made}/config:/config:ro --entrypoint tensorflow_model_server tensorflow/serving:2.21.0 "

@@ -58,7 +58,7 @@ class Deployment:
 
     @property
     def api_url(self) -> str:
-        """The published address of the gateway."""
+        """The published address of the API."""
         return f"http://127.0.0.1:{self.api_port}"
 
     @property

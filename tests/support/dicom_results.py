@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from phantoms import affine_of, card, centred
 from pydicom import Dataset, dcmread
 
-from metseg.jobs import InputFile, JobRecord, JobRequest, ModelRef
-from metseg.lesions import LesionRules, find_lesions
-from metseg.limits import DEFAULT_LIMITS
-from metseg.report import Report
-from metseg.segment import Segmentation
-from metseg.volume import Volume
-from metseg_worker import dicom_objects
-from metseg_worker.dicom_scan import read_dicom
-from metseg_worker.report import build_report
+from metseg.imaging.limits import DEFAULT_LIMITS
+from metseg.imaging.volume import Volume
+from metseg.inference.segment import Segmentation
+from metseg.lesions.find import LesionRules, find_lesions
+from metseg.schemas.job import InputFile, JobRecord, JobRequest, ModelRef
+from metseg.schemas.report import Report
+from metseg_worker.outputs.dicom import sandboxed
+from metseg_worker.outputs.report import build_report
+from metseg_worker.readers.dicom.read import read_dicom
 
 JOB_ID = "01a20000-0000-7000-8000-000000000001"
 SHAPE, SPACING_MM = (44, 38, 16), (1.5, 1.25, 3.0)
@@ -93,8 +93,8 @@ def make(folder: Path, images: list[Dataset], mask: NDArray[np.uint8]) -> Made:
     report = build_report(_record(), card(), scan, segmentation, device="a test")
     for name in ("told", "results"):
         (folder / name).mkdir()
-    finding = dicom_objects.Finding(scan, segmentation, report, is_metastases=True)
-    with dicom_objects.object_writer(scan, folder / "told", folder / "results") as writer:
+    finding = sandboxed.Finding(scan, segmentation, report, is_metastases=True)
+    with sandboxed.object_writer(scan, folder / "told", folder / "results") as writer:
         writer.begin(finding)
         writer.files(check=lambda: None)
     by_uid = {image.SOPInstanceUID: image for image in images}

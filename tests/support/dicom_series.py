@@ -13,7 +13,7 @@ from pydicom import Dataset, FileMetaDataset, uid
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
-from metseg.volume import Volume
+from metseg.imaging.volume import Volume
 
 LPS = np.array((-1.0, -1.0, 1.0))
 SERIES_UID = "1.2.826.0.1.3680043.8.498.7"

@@ -1,4 +1,4 @@
-"""A stand-in for the job API: it answers as `/v1` does, from memory, over a transport or a real socket."""
+"""A fake of the job API: it answers as `/v1` does, from memory, over a transport or a real socket."""
 
 import hashlib
 import json
@@ -12,8 +12,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-from metseg.card import ModelCard
-from metseg.jobs import Artefact, Failure, Job, JobRequest, JobState, ModelRef, Progress, Stage, new_job_id
+from metseg.schemas.job import (
+    Artefact,
+    Failure,
+    Job,
+    JobRequest,
+    JobState,
+    ModelRef,
+    Progress,
+    Stage,
+    WaitsFor,
+    new_job_id,
+)
+from metseg.schemas.model_card import ModelCard
 
 Files = dict[str, tuple[str, bytes]]
 """Name of an artefact to its media type and bytes."""
@@ -31,6 +42,7 @@ class FakeJob:
     scans: int = 1
     files: Files = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    waits_for: WaitsFor | None = None
     cancelled: bool = False
     deleted: bool = False
 
@@ -54,6 +66,7 @@ class FakeJob:
             model=ModelRef(name="attention_unet", version=1, digest="0" * 64),
             request=JobRequest(),
             progress=None if state.is_final else progress,
+            waits_for=None if state.is_final else self.waits_for,
             error=self.failure if state is JobState.FAILED else None,
         )
 
@@ -138,7 +151,7 @@ class FakeApi:
             return problem(*self.refusal)
         if self.busy:
             self.busy -= 1
-            return problem(503, "queue_full", "As many jobs wait as may wait.", {"Retry-After": "1"})
+            return problem(503, "queue_full", "The queue is full.", {"Retry-After": "1"})
         self.uploads.append(body)
         job_id = self.add_job(failure=self.failure, run_s=self.run_s)
         return as_json(self.jobs[job_id].view().model_dump(mode="json"), status=202)

@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metseg.blobs import open_blob_store
 from metseg.errors import JobNotFoundError
-from metseg.jobs import AttemptEnd, Final, JobState
-from metseg.jobstore import CANCEL, END, LEASE, TOMBSTONE, JobStore
+from metseg.jobs.layout import CANCEL, END, LEASE, TOMBSTONE
+from metseg.jobs.store import JobStore
+from metseg.schemas.job import AttemptEnd, JobResult, JobState
+from metseg.storage.open import open_blob_store
 
 
 @dataclass
@@ -44,11 +45,11 @@ def audit(folder: Path, accepted: set[str]) -> Audit:
     return found
 
 
-def _kind(final: Final) -> str:
+def _kind(final: JobResult) -> str:
     return f"{final.state.value} ({final.failure.code})" if final.failure else final.state.value
 
 
-def _wrong_with(folder: Path, store: JobStore, final: Final) -> Iterator[str]:
+def _wrong_with(folder: Path, store: JobStore, final: JobResult) -> Iterator[str]:
     ends = [AttemptEnd.model_validate_json(path.read_bytes()) for path in folder.glob(f"attempts/*/{END}")]
     published = [end.final for end in ends if end.final is not None]
     if published and published != [final] and final.state is not JobState.CANCELLED:

@@ -32,6 +32,8 @@ FAULTS: Mapping[str, Fault] = {
         fault_machine.put_clocks_forward,
         fault_machine.put_clocks_back,
         fault_serving.serving_away,
+        fault_serving.serving_away_for_minutes,
+        fault_serving.serving_without_memory,
         fault_serving.serving_slow,
         fault_serving.serving_reloads,
         fault_serving.serving_answers_nan,

@@ -26,11 +26,20 @@ from redis.exceptions import RedisError
 from redis_fixture import free_port
 
 from deploy.local.redis_server import find_redis, redis_command
-from metseg.blobs import open_blob_store
-from metseg.card import CARD_PATH
-from metseg.jobs import Artefact, Final, InputFile, JobRecord, JobRequest, JobState, ModelRef, new_job_id
-from metseg.jobstore import JobStore
-from metseg.proto import serving_wire_pb2 as wire
+from metseg.jobs.store import JobStore
+from metseg.schemas.job import (
+    Artefact,
+    InputFile,
+    JobRecord,
+    JobRequest,
+    JobResult,
+    JobState,
+    ModelRef,
+    new_job_id,
+)
+from metseg.schemas.model_card import CARD_PATH
+from metseg.serving.proto import serving_wire_pb2 as wire
+from metseg.storage.open import open_blob_store
 
 START_WITHIN_S = 240.0
 ROOM_A_JOB_BYTES = 400_000
@@ -39,17 +48,21 @@ LARGE_BYTES = 16 << 20
 
 
 class FaultStack:
-    """Redis with its append-only file, API, workers and the stand-in; started again by whoever kills them.
+    """Redis with its append-only file, API, workers and metseg-serving; started again by whoever kills them.
 
     Args:
         folder: For everything; made if it is missing.
         workers: How many.
         jobs: How many the store has room for.
+        long_away_s: How long the model server is away when it is away for long.
         environ: Further variables for every service.
     """
 
-    def __init__(self, folder: Path, *, workers: int = 2, jobs: int = 100, **environ: str) -> None:
+    def __init__(
+        self, folder: Path, *, workers: int = 2, jobs: int = 100, long_away_s: float = 12, **environ: str
+    ) -> None:
         self.folder = folder
+        self.long_away_s = long_away_s
         folder.mkdir(exist_ok=True)
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.store = folder / "store"
@@ -243,7 +256,7 @@ def put_ended_job(folder: Path, result: bytes) -> tuple[str, Artefact]:
         path = Path(scratch) / "mask.png"
         path.write_bytes(result)
         artefact = store.put_artefact(job_id, 1, path, "image/png")
-    final = Final(job_id=job_id, state=JobState.SUCCEEDED, attempt=1, finished_at=now, artefacts=[artefact])
+    final = JobResult(job_id=job_id, state=JobState.SUCCEEDED, attempt=1, finished_at=now, artefacts=[artefact])
     assert store.publish(final, 1)
     return job_id, artefact
 

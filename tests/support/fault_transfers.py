@@ -14,7 +14,7 @@ UPLOAD_BYTES = 9_000_000
 
 def begin_upload(stack: FaultStack, rng: Random) -> socket.socket:
     """A connection over which the first part of a scan went."""
-    head = ["POST /v1/jobs HTTP/1.1", "Host: x", "Content-Type: multipart/form-data; boundary=b"]
+    head = ["POST /v1/jobs HTTP/1.1", "Host: localhost", "Content-Type: multipart/form-data; boundary=b"]
     head += [f"Content-Length: {UPLOAD_BYTES}", "", "--b"]
     head += ['Content-Disposition: form-data; name="file"; filename="a"', "", ""]
     host, port = stack.url.removeprefix("http://").split(":")

@@ -10,16 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from metseg.card import Preprocessing
-from metseg_trainer import training
-from metseg_trainer.augment import Augmentation, Frame
-from metseg_trainer.choices import Precision
-from metseg_trainer.devices import Hardware
+from metseg.schemas.model_card import Preprocessing
+from metseg_trainer.batches.augmentation import Augmentation, Frame
+from metseg_trainer.batches.shares import Share
 from metseg_trainer.networks.presets import build_network
-from metseg_trainer.recipes import Recipe, Source, Stage
-from metseg_trainer.run_folder import RunFolder
-from metseg_trainer.shares import Share
-from metseg_trainer.sources import Places
+from metseg_trainer.recipes.options import Precision
+from metseg_trainer.recipes.recipe import Recipe, Source, Stage
+from metseg_trainer.training import fit
+from metseg_trainer.training.devices import Hardware
+from metseg_trainer.training.run_folder import RunFolder
+from metseg_trainer.training_data.sources import Paths
 
 FRAME = Frame((32, 32), scale=0.5)
 
@@ -47,7 +47,7 @@ def slices() -> np.ndarray[Any, Any]:
 
 def hang_in_epoch(epoch: int, marker: Path) -> None:
     """Let the second batch of an epoch write a marker and never come."""
-    whole = training.SliceDataset
+    whole = fit.SliceDataset
 
     class Hanging(whole):
         def __getitem__(self, index: int) -> Any:
@@ -56,7 +56,7 @@ def hang_in_epoch(epoch: int, marker: Path) -> None:
                 time.sleep(600)
             return super().__getitem__(index)
 
-    training.SliceDataset = Hanging
+    fit.SliceDataset = Hanging
 
 
 def main(wish: dict[str, Any]) -> None:
@@ -71,8 +71,8 @@ def main(wish: dict[str, Any]) -> None:
     if "hang_in_epoch" in wish:
         hang_in_epoch(wish["hang_in_epoch"], folder.path / "hanging")
     recipe = replace(tiny_recipe(wish["network"], wish["epochs"]), **wish.get("changes", {}))
-    places = Places(data, data / "phantoms", data / "splits", folder.path / "cache")
-    training.fit(recipe, places, folder, resume=wish.get("resume", False), hardware=Hardware(devices))
+    places = Paths(data, data / "phantoms", data / "splits", folder.path / "cache")
+    fit.fit(recipe, places, folder, resume=wish.get("resume", False), hardware=Hardware(devices))
     network = build_network(recipe.network, recipe.preset, FRAME.size)
     network.load_weights(folder.best)
     found = keras.ops.convert_to_numpy(network(slices(), training=False))

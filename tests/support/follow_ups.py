@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from metseg.follow_up import (
+from metseg.lesions.matching import KINDS
+from metseg.response.assessment import NOT_JUDGED, RULES
+from metseg.response.rano_bm import REFERENCE
+from metseg.schemas.follow_up import (
     Alignment,
     ChangeKind,
     Comparison,
@@ -12,10 +15,7 @@ from metseg.follow_up import (
     ResponseRule,
     Verdict,
 )
-from metseg.jobs import ModelRef
-from metseg.matching import KINDS
-from metseg.rano_bm import REFERENCE
-from metseg.response import NOT_JUDGED, RULES
+from metseg.schemas.job import ModelRef
 
 EARLIER_JOB = "019c0000-1111-7222-8333-444455556666"
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import httpx
 from api_service import ApiService
 
-from metseg.jobs import Failure, Final, JobState, Progress, Stage
+from metseg.schemas.job import Failure, JobResult, JobState, Progress, Stage
 
 
 def progress(fraction: float, *, attempt: int = 1) -> Progress:
@@ -22,9 +22,9 @@ def end(api: ApiService, job_id: str, state: JobState = JobState.FAILED) -> None
     assert api.jobs.finish(ended(state, code, job_id))
 
 
-def ended(state: JobState, code: str | None = None, job_id: str = "") -> Final:
+def ended(state: JobState, code: str | None = None, job_id: str = "") -> JobResult:
     failure = None if code is None else Failure(code=code, message="The file breaks off.")
-    return Final(job_id=job_id, state=state, attempt=1, finished_at=datetime.now(UTC), failure=failure)
+    return JobResult(job_id=job_id, state=state, attempt=1, finished_at=datetime.now(UTC), failure=failure)
 
 
 @contextmanager

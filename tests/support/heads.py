@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from phantoms import affine_of, centred
 from scipy.spatial.transform import Rotation
 
-from metseg.volume import Volume
+from metseg.imaging.volume import Volume
 
 RADII_MM = np.array([66.0, 84.0, 70.0])
 LESION_GREY = 1000

@@ -1,4 +1,4 @@
-"""A reconciler with what it looks after, on a real Redis and a real store, with short patience."""
+"""A reconciler with its jobs, on a real Redis and a real store, with short patience."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,27 +11,27 @@ import pytest
 from redis import Redis
 from redis_fixture import RedisServer
 
-from metseg import holders as holders_module
-from metseg import reconciler as reconciler_module
-from metseg.blobs import open_blob_store
-from metseg.dispatch import Dispatcher
-from metseg.holders import Holders
-from metseg.jobs import Final, InputFile, JobRecord, JobRequest, JobState, ModelRef, new_job_id
-from metseg.jobstore import JobStore
-from metseg.reconciler import Reconciler
+from metseg.jobs.store import JobStore
+from metseg.queue import heartbeats as holders_module
+from metseg.queue import reconciler as reconciler_module
+from metseg.queue.dispatcher import Dispatcher
+from metseg.queue.heartbeats import JobLeases
+from metseg.queue.reconciler import Reconciler
+from metseg.schemas.job import InputFile, JobRecord, JobRequest, JobResult, JobState, ModelRef, new_job_id
+from metseg.storage.open import open_blob_store
 
 UNHELD_S = 0.3
 
 
 @dataclass
 class Keep:
-    """A reconciler, and what it looks after."""
+    """A reconciler and its jobs."""
 
     folder: Path
     redis: Redis
     store: JobStore
     dispatcher: Dispatcher
-    holders: Holders
+    holders: JobLeases
     reconciler: Reconciler
 
     def accept(self, *, kept_s: float = 3600, enqueue: bool = True) -> str:
@@ -74,9 +74,9 @@ class Keep:
             self.reconciler.look()
             time.sleep(0.05)
 
-    def end(self, job_id: str, attempt: int = 1, ended_ago_s: float = 0) -> Final:
+    def end(self, job_id: str, attempt: int = 1, ended_ago_s: float = 0) -> JobResult:
         finished_at = datetime.now(UTC) - timedelta(seconds=ended_ago_s)
-        final = Final(job_id=job_id, state=JobState.SUCCEEDED, attempt=attempt, finished_at=finished_at)
+        final = JobResult(job_id=job_id, state=JobState.SUCCEEDED, attempt=attempt, finished_at=finished_at)
         assert self.store.finish(final)
         return final
 
@@ -107,7 +107,7 @@ def keeping(folder: Path, server: RedisServer) -> Iterator[Keep]:
     with (
         closing(Redis.from_url(server.url)) as redis,
         closing(Dispatcher(server.url)) as dispatcher,
-        closing(Holders(server.url)) as holders,
+        closing(JobLeases(server.url)) as holders,
     ):
         reconciler = Reconciler(store, dispatcher, holders, timeout_s=5)
         yield Keep(folder, redis, store, dispatcher, holders, reconciler)

@@ -17,7 +17,7 @@ from deploy.local.ports import free_port
 from deploy.local.settings import ROOT, StackSettings
 from deploy.local.stack import PROCFILE, answers, log_tail
 
-READY_WITHIN_S = 120.0
+READY_WITHIN_S = 300.0
 
 
 class LiveStack:
@@ -52,7 +52,7 @@ class LiveStack:
 
     @property
     def api_url(self) -> str:
-        """Address of the gateway."""
+        """Address of the API."""
         return self.settings.api_url
 
     @property
@@ -101,7 +101,7 @@ class LiveStack:
         return [member for main in mains for member in (main, *main.children(recursive=True))]
 
     def wait_until_ready(self, within_s: float = READY_WITHIN_S) -> None:
-        """Wait until the gateway is ready and the page answers; fails with the logs where they do not."""
+        """Wait until the API is ready and the page answers; fails with the logs where they do not."""
         probes = [f"{self.api_url}/readyz", f"{self.page_url}/_stcore/health"]
         deadline = time.monotonic() + within_s
         while probes := [url for url in probes if not answers(url)]:

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from metseg_worker import patience
+from metseg_worker import retry
 
 BUCKET = "metseg"
 USER = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
@@ -74,7 +74,7 @@ class ServerOutage:
         self._server.stop()
 
     def end(self) -> None:
-        """Serve, on the port of before; what was stored is still there."""
+        """Serve, on the earlier port; what was stored is still there."""
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self._port, verbose=False)
         self._server.start()
         self._port = self._server.get_host_and_port()[1]
@@ -91,8 +91,8 @@ def once_it_waits(action: Callable[[], object]) -> Iterator[list[str]]:
             action()
 
     listener = Listener()
-    patience.logger.addHandler(listener)
+    retry.logger.addHandler(listener)
     try:
         yield told
     finally:
-        patience.logger.removeHandler(listener)
+        retry.logger.removeHandler(listener)

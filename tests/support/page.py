@@ -175,7 +175,9 @@ class MetsegPage:
             self.strange_requests.append(request.url)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        # Streamlit drops a slice's picture once the next one is drawn, also where a slow browser still wants it.
+        is_replaced_picture = "/media/" in message.text + str(message.location.get("url"))
+        if message.type == "error" and not is_replaced_picture:
             self.console_errors.append(message.text)
 
 

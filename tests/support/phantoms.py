@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from metseg.card import Intensity, ModelCard, Preprocessing
-from metseg.volume import Volume
+from metseg.imaging.volume import Volume
+from metseg.schemas.model_card import Intensity, ModelCard, Preprocessing
 
 ORIENTATIONS = [
     tuple(pair[flip] for pair, flip in zip(axes, flips, strict=True))

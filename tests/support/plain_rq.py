@@ -7,13 +7,13 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from metseg.dispatch import QUEUE_NAMES
-from metseg.jobs import Priority
-from metseg.queue_entry import AllowListJob
+from metseg.queue.allow_list import AllowListJob
+from metseg.queue.dispatcher import QUEUE_NAMES
+from metseg.schemas.job import Priority
 
 ONE_ROUND = """
 import sys
-from metseg.rq_worker import make_worker
+from metseg.queue.rq_worker import make_worker
 def on_lost(job_id, attempt, reason):
     sys.stdout.write(f"{job_id} {attempt} {reason.code}\\n")
     sys.stdout.flush()

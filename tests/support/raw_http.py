@@ -30,8 +30,18 @@ def send(api: ApiService, *pieces: bytes, timeout_s: float = 20) -> Answer:
     return _parsed(got)
 
 
+def send_and_read_all(api: ApiService, data: bytes, timeout_s: float = 20) -> bytes:
+    """Send bytes and return all that comes until the other side closes the line."""
+    with socket.create_connection(("127.0.0.1", api.settings.api_port), timeout=timeout_s) as line:
+        line.sendall(data)
+        got = b""
+        while more := line.recv(1 << 16):
+            got += more
+    return got
+
+
 def get(api: ApiService, target: bytes, *headers: bytes) -> Answer:
-    lines = [b"GET " + target + b" HTTP/1.1", b"Host: x", b"Connection: close", *headers]
+    lines = [b"GET " + target + b" HTTP/1.1", b"Host: localhost", b"Connection: close", *headers]
     return send(api, b"\r\n".join(lines) + b"\r\n\r\n")
 
 

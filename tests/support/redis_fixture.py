@@ -1,6 +1,7 @@
 """A real Redis on a free port, which a test may stop and start again."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -48,6 +49,15 @@ class RedisServer:
             if self._process.poll() is not None or time.monotonic() > until:
                 pytest.fail("redis-server does not start")
             time.sleep(0.02)
+
+    def freeze(self) -> None:
+        """Let it take connections and answer none."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self._process is not None:

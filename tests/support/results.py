@@ -9,13 +9,13 @@ import numpy as np
 from fake_api import Files
 from numpy.typing import NDArray
 
-from metseg.jobs import ModelRef
-from metseg.lesions import LesionRules, find_lesions
-from metseg.nifti import write_nifti
-from metseg.picture import write_picture
-from metseg.rano_bm import assess
-from metseg.report import Lesion, Report, SourceInfo
-from metseg.volume import Volume
+from metseg.imaging.nifti import write_nifti
+from metseg.imaging.picture import write_picture
+from metseg.imaging.volume import Volume
+from metseg.lesions.find import LesionRules, find_lesions
+from metseg.response.rano_bm import assess
+from metseg.schemas.job import ModelRef
+from metseg.schemas.report import Lesion, Report, SourceInfo
 
 SHAPE = (120, 144, 60)
 SPACING_MM = (1.5, 1.25, 2.5)

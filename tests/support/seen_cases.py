@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metseg.volume import Volume
+from metseg.imaging.volume import Volume
 from metseg_trainer.datasets import Case
-from metseg_trainer.evaluation import SeenCase
+from metseg_trainer.evaluation.cases import SeenCase
 
 CASE = Case("scan", "scan", Path("scan"), Path("scan"))
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from phantoms import ORIENTATIONS, affine_of, centred
 from scipy.spatial.transform import Rotation
 
-from metseg.volume import Volume
+from metseg.imaging.volume import Volume
 
 TILT_RAD = 0.35
 

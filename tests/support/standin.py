@@ -1,4 +1,4 @@
-"""The stand-in for TF Serving as a process of its own, and models small enough to make in a test."""
+"""metseg-serving as a process of its own, and models small enough to make in a test."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def _write_warmup(folder: Path, shape: Sequence[int]) -> None:
 
 
 class Standin:
-    """A running stand-in.
+    """A running metseg-serving.
 
     Args:
         models: Folder of the models.
@@ -111,14 +111,14 @@ class Standin:
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise AssertionError(f"the stand-in ended with {self.process.returncode}:\n{self.log}")
+                raise AssertionError(f"metseg-serving ended with {self.process.returncode}:\n{self.log}")
             try:
                 socket.create_connection(("127.0.0.1", self.rest_port), 1).close()
             except OSError:
                 time.sleep(0.05)
             else:
                 return self
-        raise AssertionError(f"the stand-in was not ready in time:\n{self.log}")
+        raise AssertionError(f"metseg-serving was not ready in time:\n{self.log}")
 
     def rest(self, path: str, body: object = None) -> tuple[int, dict]:
         """Status and JSON of a GET, or of a POST where there is a body."""

@@ -19,17 +19,18 @@ from bright_serving import BrightServing
 from phantoms import card
 from redis_fixture import RedisServer
 
-from metseg.blobs import open_blob_store
-from metseg.card import CARD_PATH
-from metseg.dispatch import Dispatcher
-from metseg.holders import Holders
-from metseg.jobs import Final, InputFile, JobRecord, JobRequest, ModelRef, new_job_id
-from metseg.jobstore import JobStore
-from metseg.models import ModelLibrary
-from metseg.recovery import Recovery
-from metseg.serving import ServingClient
-from metseg_worker.making import Means
-from metseg_worker.run import Surroundings, make_attempt
+from metseg.jobs.store import JobStore
+from metseg.models.library import ModelLibrary
+from metseg.queue.dispatcher import Dispatcher
+from metseg.queue.heartbeats import JobLeases
+from metseg.queue.recovery import Recovery
+from metseg.schemas.job import InputFile, JobRecord, JobRequest, JobResult, ModelRef, new_job_id
+from metseg.schemas.model_card import CARD_PATH
+from metseg.serving.client import ServingClient
+from metseg.storage.open import open_blob_store
+from metseg_worker.attempt.run import AttemptContext, make_attempt
+from metseg_worker.pipeline.predict import Patience
+from metseg_worker.pipeline.process_job import Dependencies
 
 T = TypeVar("T")
 
@@ -43,8 +44,9 @@ class Workplace:
     serving: BrightServing
     store: JobStore
     dispatcher: Dispatcher
-    holders: Holders
+    holders: JobLeases
     job_timeout_s: float = 60
+    serving_patience_s: float = 60
 
     def submit(self, *contents: bytes, previous_scan: Sequence[bytes] = (), **request: object) -> str:
         """Accept a job as the API does, without enqueuing it."""
@@ -71,12 +73,15 @@ class Workplace:
             files.append(InputFile(key=key, size_bytes=len(content), sha256=digest))
         return files
 
-    def attempt(self, job_id: str, attempt: int = 1) -> Final | None:
+    def attempt(self, job_id: str, attempt: int = 1) -> JobResult | None:
         """Make an attempt in this process."""
         with closing(ServingClient(self.serving.target, timeout_s=10)) as client:
-            means = Means(self.store, ModelLibrary(self.folder / "models"), client, "a test")
-            around = Surroundings(means, self.dispatcher, self.holders, self.job_timeout_s, lambda: None)
-            make_attempt(around, job_id, attempt)
+            patience = Patience(self.serving_patience_s)
+            dependencies = Dependencies(
+                self.store, ModelLibrary(self.folder / "models"), client, "a test", patience
+            )
+            context = AttemptContext(dependencies, self.dispatcher, self.holders, self.job_timeout_s, lambda: None)
+            make_attempt(context, job_id, attempt)
         return self.store.final(job_id)
 
     def names(self, job_id: str, attempt: int = 1) -> list[str]:
@@ -145,7 +150,7 @@ def workplace(folder: Path, redis: RedisServer) -> Iterator[Workplace]:
     tempfile.tempdir = str(folder / "scratch")
     with (
         closing(Dispatcher(redis.url)) as dispatcher,
-        closing(Holders(redis.url)) as holders,
+        closing(JobLeases(redis.url)) as holders,
         BrightServing() as serving,
     ):
         try:
