@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up down sbom models train bench proto schemas lock clean
+.PHONY: help install check test test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down sbom models train bench proto schemas lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -38,7 +38,7 @@ $(INSTALLED): $(PROJECT_FILES) constraints.txt deploy/local/make_venv.sh
 	@$(PIP_INSTALL) --no-build-isolation --group dev $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-check: install  ## formatting, lint, types, who may import whom, scripts, images
+check: install  ## formatting, lint, types, layers of imports, scripts, images
 	$(VENV)/bin/ruff format --check $(RUFF_PATHS)
 	$(VENV)/bin/ruff check $(RUFF_PATHS)
 	$(VENV)/bin/mypy
@@ -60,7 +60,7 @@ test-fast: install  ## the tests that need no stack, no browser and no patience
 test-faults: install  ## kill everything under running jobs (COUNT=1000 SEED=7: the long form)
 	FAULT_COUNT=$(COUNT) FAULT_SEED=$(SEED) $(PYTHON) -m pytest -s tests/faults
 
-contract: install  ## ask a model server all that metseg expects (METSEG_CONTRACT_TARGET=host:port, else the stand-in)
+contract: install  ## ask a model server all that metseg expects (METSEG_CONTRACT_TARGET=host:port, else metseg-serving)
 	$(PYTHON) -m pytest tests/contract
 
 contract-models: install  ## write the models and files that `make contract` wants served to .run/contract
@@ -74,7 +74,7 @@ rollback: install  ## take the last promotion of MODEL back (COMPOSE=1: in the c
 	@$(ROLLOUT) rollback $(MODEL)
 
 test-schema: install  ## send what the OpenAPI document allows and what it forbids (CASES=300 SEED=7: the long form)
-	SCHEMA_CASES=$(CASES) SCHEMA_SEED=$(SEED) $(PYTHON) -m pytest -s tests/api/test_openapi_cases.py
+	SCHEMA_CASES=$(CASES) SCHEMA_SEED=$(SEED) $(PYTHON) -m pytest -s tests/api/openapi/test_cases.py
 
 test-containers: install  ## build every image, run the deployment, prove what it promises (TAG=latest: of built images; ONLY: some files)
 	@deploy/local/system_parts.sh chromium
@@ -91,6 +91,9 @@ stop:  ## end what `make start` started
 
 up:  ## start the containers, with or without a GPU as this host is (docs/deployment.md)
 	@deploy/compose/up.sh
+
+gpu-check: install  ## on a host with a GPU: start the containers, try all they promise there, write gpu-report.json
+	@$(PYTHON) -m deploy.gpu_check
 
 down:  ## stop the containers; jobs, results, models and keys stay in their volumes
 	docker compose --profile '*' down --remove-orphans
@@ -117,7 +120,7 @@ bench: install models  ## print the measured claims
 	$(PYTHON) -m benchmarks.gatekeeper
 
 proto: install  ## generate the protobuf code anew from the .proto files
-	$(PYTHON) -m grpc_tools.protoc -I shared --python_out=shared --pyi_out=shared shared/metseg/proto/serving_wire.proto
+	$(PYTHON) -m grpc_tools.protoc -I shared --python_out=shared --pyi_out=shared shared/metseg/serving/proto/serving_wire.proto
 	$(PYTHON) -m grpc_tools.protoc -I services/serving --python_out=services/serving --pyi_out=services/serving \
 	  services/serving/metseg_serving/proto/batching_parameters.proto services/serving/metseg_serving/proto/monitoring_config.proto
 
