@@ -144,10 +144,10 @@ def _recipe(name: str, network: str, preset: str, stages: tuple[Stage, ...]) -> 
     )
 
 
-SHIPPED = _recipe("shipped", "attention_unet", "deep", _stages(20, 18, 2))
-UNET_PLUS_PLUS = _recipe("shipped-unet_plus_plus", "unet_plus_plus", "small", _stages(20, 18, 2))
+SHIPPED = _recipe("shipped", "attention_unet", "deep", _stages(40, 60, 5))
+UNET_PLUS_PLUS = _recipe("shipped-unet_plus_plus", "unet_plus_plus", "small", _stages(40, 60, 5))
 INCEPTION_V3_SEGMENTER = _recipe(
-    "shipped-inception_v3_segmenter", "inception_v3_segmenter", "skips", _stages(20, 18, 2)
+    "shipped-inception_v3_segmenter", "inception_v3_segmenter", "skips", _stages(40, 60, 5)
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
