@@ -54,4 +54,4 @@ def with_confidence(lesions: Sequence[Lesion], card: ModelCard, threshold: float
     fitted = next((one for one in card.confidence if one.threshold == threshold), None)
     if fitted is None:
         return list(lesions)
-    return [lesion.model_copy(update={"confidence": confidence_of(lesion, fitted)}) for lesion in lesions]
+    return [lesion.updated(confidence=confidence_of(lesion, fitted)) for lesion in lesions]

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
+from metseg.imaging.volume import project
+
 Index = tuple[float, float, float]
 """A point as voxel indices of an array, whole numbers at the centres."""
 
@@ -87,13 +89,14 @@ def _measured(
     outline: NDArray[np.float64], plane: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ends of the longest line and of its perpendicular, each (2, 2) in mm in the plane."""
-    hull = outline[ConvexHull(outline).vertices] @ plane.T  # the corners are the same in every affine frame
+    hull = project(outline[ConvexHull(outline).vertices], *plane)  # the corners are the same in every affine frame
     apart = np.linalg.norm(hull[:, None] - hull[None], axis=-1)
     first, last = np.argwhere(apart >= apart.max() - TIE_MM)[0]
     longest = hull[[first, last]]
     along = (longest[1] - longest[0]) / apart[first, last]
     frame = np.stack((along, (-along[1], along[0])))
-    return longest, _longest_chord(hull @ frame.T, float(longest.mean(axis=0) @ along)) @ frame
+    chord = _longest_chord(project(hull, *frame), float(project(longest.mean(axis=0), along)[0]))
+    return longest, project(chord, *frame.T)
 
 
 def _longest_chord(hull: NDArray[np.float64], middle: float) -> NDArray[np.float64]:
@@ -121,5 +124,5 @@ def _longest_chord(hull: NDArray[np.float64], middle: float) -> NDArray[np.float
 
 
 def _line(ends_mm: NDArray[np.float64], plane: NDArray[np.float64], slice_axis: int, index: int) -> Line:
-    start, end = np.insert(ends_mm @ np.linalg.inv(plane).T, slice_axis, index, axis=1).tolist()
+    start, end = np.insert(project(ends_mm, *np.linalg.inv(plane)), slice_axis, index, axis=1).tolist()
     return Line(tuple(start), tuple(end), float(np.linalg.norm(ends_mm[1] - ends_mm[0])))

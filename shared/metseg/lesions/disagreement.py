@@ -25,6 +25,5 @@ def with_disagreement(
     means = np.array([np.bincount(numbers, weights=view.array[inside])[1:] / voxels for view in views])
     told = {"member_probabilities": means.T.tolist(), "disagreement": np.ptp(means, axis=0).tolist()}
     return [
-        lesion.model_copy(update={name: values[lesion.label - 1] for name, values in told.items()})
-        for lesion in lesions
+        lesion.updated(**{name: values[lesion.label - 1] for name, values in told.items()}) for lesion in lesions
     ]

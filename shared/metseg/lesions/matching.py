@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from metseg.imaging.volume import Volume
+from metseg.imaging.volume import Volume, apply_affine
 from metseg.schemas.follow_up import ChangeKind, LesionChange
 from metseg.schemas.report import Lesion
 
@@ -175,7 +175,7 @@ def _overlapping(before: Measured, now: Measured, to_before: Motion) -> set[tupl
 def _shared(labels: Volume, others: Volume, motion: Motion) -> dict[tuple[int, int], float]:
     """Cubic millimetres that each lesion shares with each lesion of another scan, by this scan's voxels."""
     indices = np.argwhere(labels.array > 0)
-    hits = np.rint(others.voxel(_moved(labels.world(indices), motion))).astype(np.int64)
+    hits = np.rint(others.voxel(apply_affine(motion, labels.world(indices)))).astype(np.int64)
     within = ((hits >= 0) & (hits < others.shape)).all(axis=1)
     mine = labels.array[tuple(indices[within].T)]
     theirs = others.array[tuple(hits[within].T)]
@@ -196,13 +196,9 @@ def _near(before: Measured, now: Measured, to_before: Motion, links: set[tuple[i
     for lesion in now.lesions:
         if lesion.label in linked_now or not trees:
             continue
-        points = _moved(now.labels.world(np.argwhere(now.labels.array == lesion.label)), to_before)
+        points = apply_affine(to_before, now.labels.world(np.argwhere(now.labels.array == lesion.label)))
         gaps = {label: float(np.min(tree.query(points)[0])) for label, tree in trees.items()}
         nearest = min(gaps, key=lambda label: (gaps[label], label))
         if gaps[nearest] <= NEAREST_MM:
             found.add((nearest, lesion.label))
     return found
-
-
-def _moved(points: NDArray[np.float64], motion: Motion) -> NDArray[np.float64]:
-    return np.asarray(points @ motion[:3, :3].T + motion[:3, 3])

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from metseg.schemas.job import ModelRef, Schema
+from metseg.schemas.measured import Measured
 
 
 class ChangeKind(StrEnum):
@@ -62,12 +63,12 @@ class LesionChange(Schema):
     kind: ChangeKind
     before: list[int]
     now: list[int]
-    volume_before_mm3: float = Field(ge=0)
-    volume_now_mm3: float = Field(ge=0)
-    volume_change_percent: float | None
-    longest_before_mm: float = Field(ge=0)
-    longest_now_mm: float = Field(ge=0)
-    longest_change_percent: float | None
+    volume_before_mm3: Measured = Field(ge=0)
+    volume_now_mm3: Measured = Field(ge=0)
+    volume_change_percent: Measured | None
+    longest_before_mm: Measured = Field(ge=0)
+    longest_now_mm: Measured = Field(ge=0)
+    longest_change_percent: Measured | None
     target: bool = False
 
 
@@ -82,11 +83,11 @@ class Alignment(Schema):
         correlation: Of the grey values where both show head, -1 to 1.
     """
 
-    to_previous_ras_mm: list[list[float]]
-    rotation_degrees: float = Field(ge=0, le=180)
-    shift_mm: float = Field(ge=0)
-    head_overlap: float = Field(ge=0, le=1)
-    correlation: float = Field(ge=-1, le=1)
+    to_previous_ras_mm: list[list[Measured]]
+    rotation_degrees: Measured = Field(ge=0, le=180)
+    shift_mm: Measured = Field(ge=0)
+    head_overlap: Measured = Field(ge=0, le=1)
+    correlation: Measured = Field(ge=-1, le=1)
 
 
 class Comparison(Schema):
@@ -107,8 +108,8 @@ class Comparison(Schema):
     model: ModelRef
     threshold: float
     lesion_count: int = Field(ge=0)
-    total_volume_mm3: float = Field(ge=0)
-    sum_of_longest_diameters_mm: float | None
+    total_volume_mm3: Measured = Field(ge=0)
+    sum_of_longest_diameters_mm: Measured | None
     alignment: Alignment
     changes: list[LesionChange]
 
@@ -128,13 +129,13 @@ class Verdict(Schema):
 
     response: Response
     decided_by: ResponseRule
-    baseline_sum_mm: float | None = None
-    nadir_sum_mm: float | None = None
+    baseline_sum_mm: Measured | None = None
+    nadir_sum_mm: Measured | None = None
     nadir_job_id: str | None = None
-    sum_mm: float | None = None
-    change_from_baseline_percent: float | None = None
-    change_from_nadir_percent: float | None = None
-    largest_growth_mm: float | None = None
+    sum_mm: Measured | None = None
+    change_from_baseline_percent: Measured | None = None
+    change_from_nadir_percent: Measured | None = None
+    largest_growth_mm: Measured | None = None
 
 
 class FollowUp(Schema):

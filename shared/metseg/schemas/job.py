@@ -8,7 +8,7 @@ import os
 import re
 import time
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -55,6 +55,10 @@ class Schema(BaseModel):
     """Base of all stored and answered schemas: values never change, unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def updated(self, **values: Any) -> Self:
+        """A copy with other values, which are validated; `model_copy` takes them as they are."""
+        return self.model_validate({name: getattr(self, name) for name in type(self).model_fields} | values)
 
 
 class JobState(StrEnum):

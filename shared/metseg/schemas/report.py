@@ -10,10 +10,11 @@ from pydantic import AwareDatetime, Field
 
 from metseg.schemas.follow_up import FollowUp
 from metseg.schemas.job import RESEARCH_USE_ONLY, ModelRef, Schema
+from metseg.schemas.measured import Measured
 from metseg.schemas.model_card import Preprocessing
 
-Point = tuple[float, float, float]
-Pixel = tuple[float, float]
+Point = tuple[Measured, Measured, Measured]
+Pixel = tuple[Measured, Measured]
 
 
 class Hemisphere(StrEnum):
@@ -58,32 +59,32 @@ class Lesion(Schema):
 
     label: int = Field(ge=1)
     voxels: int = Field(ge=1)
-    volume_mm3: float | None = None
-    area_mm2: float | None = None
+    volume_mm3: Measured | None = None
+    area_mm2: Measured | None = None
     area_px: int | None = None
-    longest_diameter_mm: float | None = None
-    perpendicular_diameter_mm: float | None = None
-    longest_diameter_px: float | None = None
-    perpendicular_diameter_px: float | None = None
-    centroid_ras_mm: tuple[float, float, float] | None = None
-    centroid_px: tuple[float, float] | None = None
-    equivalent_sphere_mm: float | None = None
+    longest_diameter_mm: Measured | None = None
+    perpendicular_diameter_mm: Measured | None = None
+    longest_diameter_px: Measured | None = None
+    perpendicular_diameter_px: Measured | None = None
+    centroid_ras_mm: tuple[Measured, Measured, Measured] | None = None
+    centroid_px: tuple[Measured, Measured] | None = None
+    equivalent_sphere_mm: Measured | None = None
     longest_diameter_ends_ras_mm: tuple[Point, Point] | None = None
     perpendicular_diameter_ends_ras_mm: tuple[Point, Point] | None = None
     longest_diameter_ends_px: tuple[Pixel, Pixel] | None = None
     perpendicular_diameter_ends_px: tuple[Pixel, Pixel] | None = None
-    mean_probability: float = Field(ge=0, le=1)
-    max_probability: float | None = Field(default=None, ge=0, le=1)
-    member_probabilities: list[float] | None = None
-    disagreement: float | None = Field(default=None, ge=0, le=1)
+    mean_probability: Measured = Field(ge=0, le=1)
+    max_probability: Measured | None = Field(default=None, ge=0, le=1)
+    member_probabilities: list[Measured] | None = None
+    disagreement: Measured | None = Field(default=None, ge=0, le=1)
     touches_border: bool | None = None
-    confidence: float | None = Field(default=None, ge=0, le=1)
+    confidence: Measured | None = Field(default=None, ge=0, le=1)
     slice_axis: int = Field(ge=0, le=2)
     slice_index: int = Field(ge=0)
     slices_spanned: int | None = Field(default=None, ge=1)
     hemisphere: Hemisphere | None = None
-    right_of_midplane_mm: float | None = None
-    head_surface_mm: float | None = Field(default=None, ge=0)
+    right_of_midplane_mm: Measured | None = None
+    head_surface_mm: Measured | None = Field(default=None, ge=0)
 
 
 class HeadInfo(Schema):
@@ -97,8 +98,8 @@ class HeadInfo(Schema):
     """
 
     midplane_right_ras: Point | None = None
-    midplane_offset_mm: float | None = None
-    midplane_likeness: float | None = None
+    midplane_offset_mm: Measured | None = None
+    midplane_likeness: Measured | None = None
     not_told: list[str] = []
 
 
@@ -107,7 +108,7 @@ class SourceInfo(Schema):
 
     kind: str
     shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float] | None
+    spacing_mm: tuple[Measured, Measured, Measured] | None
     orientation: tuple[str, str, str]
 
 
@@ -135,9 +136,9 @@ class RanoPlane(Schema):
     """
 
     slice_axis: int = Field(ge=0, le=2)
-    tilt_degrees: float = Field(ge=0, le=90)
-    pixel_spacing_mm: tuple[float, float]
-    slice_spacing_mm: float
+    tilt_degrees: Measured = Field(ge=0, le=90)
+    pixel_spacing_mm: tuple[Measured, Measured]
+    slice_spacing_mm: Measured
 
 
 class RanoVerdict(Schema):
@@ -175,8 +176,8 @@ class RanoBm(Schema):
     lesions: list[RanoVerdict] = []
     targets: list[int] = []
     measurable_count: int | None = None
-    sum_of_longest_diameters_mm: float | None = None
-    target_volume_mm3: float | None = None
+    sum_of_longest_diameters_mm: Measured | None = None
+    target_volume_mm3: Measured | None = None
 
 
 class InputDigest(Schema):
@@ -235,7 +236,7 @@ class Report(Schema):
     threshold: float
     source: SourceInfo
     lesion_count: int = Field(ge=0)
-    total_volume_mm3: float | None
+    total_volume_mm3: Measured | None
     lesions: list[Lesion]
     rano_bm: RanoBm | None = None
     head: HeadInfo | None = None

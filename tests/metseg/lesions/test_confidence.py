@@ -101,7 +101,7 @@ def head(ball_mm=(20.0, 10.0, 5.0)):
 def test_a_segmented_scan_has_it_at_the_cards_threshold_alone():
     known = card(confidence=[fitted(0.5)])
     (lesion,) = segment(head(), known, bright_is_lesion).lesions
-    assert lesion.confidence == confidence_of(lesion, fitted(0.5))
+    assert lesion.confidence == pytest.approx(confidence_of(lesion, fitted(0.5)))
     assert 0.5 < lesion.confidence < 1
     (lesion,) = segment(head(), known, bright_is_lesion, threshold=0.6).lesions
     assert lesion.confidence is None

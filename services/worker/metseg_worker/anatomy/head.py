@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from metseg.imaging.volume import Volume
+from metseg.imaging.volume import Volume, project
 from metseg.inference.preprocessing import HEAD_FRACTION
 
 BLOCK_MM: Final = 3.0
@@ -49,7 +49,7 @@ class Plane:
 
     def right_mm(self, points_mm: Points) -> Points:
         """How far (n, 3) points lie to the right; negative to the left."""
-        return np.asarray(points_mm @ np.array(self.normal) - self.offset_mm)
+        return project(points_mm, np.array(self.normal))[:, 0] - self.offset_mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def middle_plane(head: Head) -> Plane:
         step = step / 2
     normal = _normal(best)
     x, y, z = normal.tolist()
-    return Plane((x, y, z), float(normal @ similarity.middle + best[2]), similarity(best))
+    return Plane((x, y, z), float(project(similarity.middle, normal)[0] + best[2]), similarity(best))
 
 
 def surface_mm(head: Head, points_mm: Points) -> tuple[Points, Points]:
@@ -129,7 +129,7 @@ class _Similarity:
 
     def __call__(self, slopes_and_shift: Points) -> float:
         normal = _normal(slopes_and_shift)
-        aside = (self._points - self.middle) @ normal - slopes_and_shift[2]
+        aside = project(self._points - self.middle, normal)[:, 0] - slopes_and_shift[2]
         places = self._head.grey.voxel(self._points - 2 * aside[:, None] * normal)
         common = ((places >= 0) & (places <= np.array(self._head.inside.shape) - 1)).all(axis=1)
         if common.mean() < LEAST_COMMON:

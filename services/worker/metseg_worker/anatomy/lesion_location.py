@@ -43,14 +43,15 @@ def placed(scan: Scan, segmentation: Segmentation) -> Placed:
     plane, why_no_plane = _plane(scan, head)
     distances, why_no_distance = _distances(head, segmentation)
     lesions = [
-        lesion.model_copy(update={"head_surface_mm": distances.get(lesion.label), **_side(lesion, plane)})
+        lesion.updated(head_surface_mm=distances.get(lesion.label), **_side(lesion, plane))
         for lesion in segmentation.lesions
     ]
     info = HeadInfo(not_told=[*why_no_plane, *why_no_distance])
     if plane is not None:
-        info = info.model_copy(
-            update={"midplane_right_ras": plane.normal, "midplane_offset_mm": plane.offset_mm}
-            | {"midplane_likeness": plane.similarity}
+        info = info.updated(
+            midplane_right_ras=plane.normal,
+            midplane_offset_mm=plane.offset_mm,
+            midplane_likeness=plane.similarity,
         )
     return Placed(lesions, info)
 

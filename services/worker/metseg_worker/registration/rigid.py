@@ -111,7 +111,8 @@ def similarity(now: Volume, before: Volume, motion: NDArray[np.float64]) -> tupl
         return min(overlap, 1.0), 0.0
     pair -= pair.mean(axis=1, keepdims=True)
     first, second = pair
-    return min(overlap, 1.0), float(np.clip(first @ second / np.sqrt((first @ first) * (second @ second)), -1, 1))
+    spread = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    return min(overlap, 1.0), float(np.clip(np.sum(first * second) / spread, -1, 1))
 
 
 def _improve(
