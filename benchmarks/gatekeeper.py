@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion, binary_fill_holes
 
+from benchmarks.objects import objects
 from benchmarks.series_names import print_confusion
 from metseg.errors import InputError
 from metseg_worker.readers.open import ReadOptions, open_scan
@@ -38,7 +39,7 @@ SKULL_AND_SCALP = 0.11
 def main() -> int:
     """Print what is refused and warned of, set by set, and what series are taken for."""
     sys.stdout.write(f"{'':32}{'files':>6}{'refused':>9}{'warned':>8}\n")
-    slices = data("cheng_t1c_axial/images/*.png")
+    slices = data("cheng_t1c/images/*.png")
     some = [pixels_of(path) for path in slices[::EVERY]]
     with tempfile.TemporaryDirectory() as folder:
         say("real slices", [[path] for path in slices])
@@ -46,14 +47,17 @@ def main() -> int:
         say("  some as colour JPEG", saved(coloured, Path(folder) / "jpeg", "jpg"))
         say("real volumes", [[path] for path in data("btp_t1c_nifti/*_t1c.nii.gz")])
         series = sorted(path for path in data("dicom_t1_head/**/*") if path.is_file())
-        say("real DICOM series", [series] if series else [])
+        say(
+            "real DICOM series",
+            [*([series] if series else []), *[[path] for path in data("healthy_t1_dicom/*.zip")]],
+        )
         say("head from the side", saved(sagittal(), Path(folder) / "sagittal"))
         for name, spoil in {"noise": noisy, "ghosts": ghosted, "no skull": stripped}.items():
             say(f"real slices with {name}", saved([spoil(one) for one in some], Path(folder) / f"with {name}"))
         say("photographs", [[path] for path in photographs()])
         greys = [pixels_of(path) for path in photographs()]
         say("  without colour", saved(greys, Path(folder) / "greys"))
-        for name, made in made_up().items():
+        for name, made in {**made_up(), **objects()}.items():
             say(name, saved([made], Path(folder) / name))
     print_confusion()
     return 0

@@ -16,8 +16,9 @@ from metseg.inference.segment import Segmentation
 from metseg.lesions.find import LesionRules, find_lesions
 from metseg.schemas.job import InputFile, JobRecord, JobRequest, ModelRef
 from metseg.schemas.report import Report
+from metseg_worker.anatomy.neck import anatomy_of
 from metseg_worker.outputs.dicom import sandboxed
-from metseg_worker.outputs.report import build_report
+from metseg_worker.outputs.report import AskedModel, build_report
 from metseg_worker.readers.dicom.read import read_dicom
 
 JOB_ID = "01a20000-0000-7000-8000-000000000001"
@@ -90,7 +91,7 @@ def make(folder: Path, images: list[Dataset], mask: NDArray[np.uint8]) -> Made:
     found, labels = find_lesions(scan.volume.with_array(mask > 0), probability.array, rules)
     numbers = scan.volume.with_array(labels)
     segmentation = Segmentation(probability, scan.volume.with_array(mask), numbers, found, 0.5, coarsened=False)
-    report = build_report(_record(), card(), scan, segmentation, device="a test")
+    report = build_report(_record(), AskedModel(card(), "a test"), scan, segmentation, anatomy_of(scan))
     for name in ("told", "results"):
         (folder / name).mkdir()
     finding = sandboxed.Finding(scan, segmentation, report, is_metastases=True)

@@ -20,6 +20,9 @@ from metseg.schemas.job import Stage
 from metseg.schemas.model_card import ModelCard
 from metseg.schemas.report import Lesion
 
+BATCH = 8
+"""Slices per call of a network."""
+
 Batches = Iterable[NDArray[np.uint8]]
 Predict = Callable[[Batches], Iterator[NDArray[np.float32]]]
 """Takes batches (n, size, size, 3) uint8, yields probabilities (n, size, size, 1) in the same order."""
@@ -63,12 +66,11 @@ def segment(
     predict: Predict,
     *,
     threshold: float | None = None,
-    batch: int = 8,
     on_progress: OnProgress | None = None,
 ) -> Segmentation:
     """Find the lesions of a scan by one network, of which the card says all; otherwise as `segment_by_mean`."""
     networks = [Network(card, predict)]
-    return segment_by_mean(scan, card, networks, threshold=threshold, batch=batch, on_progress=on_progress)
+    return segment_by_mean(scan, card, networks, threshold=threshold, on_progress=on_progress)
 
 
 def segment_by_mean(
@@ -77,7 +79,7 @@ def segment_by_mean(
     networks: Sequence[Network],
     *,
     threshold: float | None = None,
-    batch: int = 8,
+    excluded: NDArray[np.bool_] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Segmentation:
     """Find the lesions of a scan by the mean of what several networks say.
@@ -88,7 +90,7 @@ def segment_by_mean(
         networks: At least one; each sees the scan prepared as its own card says. Of several, each lesion tells how
             far they disagree.
         threshold: In place of the card's, above 0 and below 1.
-        batch: Slices per call of a network.
+        excluded: Voxels (x, y, z) in which no lesion is searched; the probability there stays.
         on_progress: Told of each stage and after each batch, with the slices of all networks counted together;
             what it raises ends the work. None tells nobody.
 
@@ -109,11 +111,13 @@ def segment_by_mean(
         tell(Stage.PREDICT, done, total)
 
     count(0)
-    seen = [_ask(one, network.predict, batch, count) for one, network in zip(prepared, networks, strict=True)]
+    seen = [_ask(one, network.predict, count) for one, network in zip(prepared, networks, strict=True)]
     tell(Stage.FINISH, total, total)
     probability = _mean(_restored(prepared, seen), len(networks))
     rules = LesionRules(card.min_lesion_mm3, card.min_lesion_px, scan.is_picture, scan.has_spacing)
     over = probability.with_array(probability.array >= threshold)
+    if excluded is not None:
+        over = over.with_array(over.array & ~excluded)
     lesions, labels = find_lesions(over, probability.array, rules)
     if len(networks) > 1:
         lesions = with_disagreement(lesions, labels, _restored(prepared, seen))
@@ -128,13 +132,13 @@ def segment_by_mean(
     )
 
 
-def _ask(prepared: Prepared, predict: Predict, batch: int, count: Callable[[int], None]) -> NDArray[np.float32]:
+def _ask(prepared: Prepared, predict: Predict, count: Callable[[int], None]) -> NDArray[np.float32]:
     """Ask a network about every kept slice, as (slices, size, size); `count` is told of each batch."""
     total, size = len(prepared.kept), prepared.pixels.shape[-1]
     seen = np.zeros((total, size, size), np.float32)
     done = 0
-    for answer in predict(prepared.batches(batch)):
-        expected = (min(batch, total - done), size, size, 1)
+    for answer in predict(prepared.batches(BATCH)):
+        expected = (min(BATCH, total - done), size, size, 1)
         if answer.shape != expected:
             raise ServingContractError(f"expected probabilities of shape {expected}, got {answer.shape}")
         seen[done : done + len(answer)] = answer[..., 0]

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from metseg.schemas.job import ModelRef, Schema
-from metseg.schemas.measured import Measured
+from metseg.schemas.measured import Measured, NotNegative, Share
 
 
 class ChangeKind(StrEnum):
@@ -63,11 +63,11 @@ class LesionChange(Schema):
     kind: ChangeKind
     before: list[int]
     now: list[int]
-    volume_before_mm3: Measured = Field(ge=0)
-    volume_now_mm3: Measured = Field(ge=0)
+    volume_before_mm3: NotNegative
+    volume_now_mm3: NotNegative
     volume_change_percent: Measured | None
-    longest_before_mm: Measured = Field(ge=0)
-    longest_now_mm: Measured = Field(ge=0)
+    longest_before_mm: NotNegative
+    longest_now_mm: NotNegative
     longest_change_percent: Measured | None
     target: bool = False
 
@@ -85,8 +85,8 @@ class Alignment(Schema):
 
     to_previous_ras_mm: list[list[Measured]]
     rotation_degrees: Measured = Field(ge=0, le=180)
-    shift_mm: Measured = Field(ge=0)
-    head_overlap: Measured = Field(ge=0, le=1)
+    shift_mm: NotNegative
+    head_overlap: Share
     correlation: Measured = Field(ge=-1, le=1)
 
 
@@ -108,7 +108,7 @@ class Comparison(Schema):
     model: ModelRef
     threshold: float
     lesion_count: int = Field(ge=0)
-    total_volume_mm3: Measured = Field(ge=0)
+    total_volume_mm3: NotNegative
     sum_of_longest_diameters_mm: Measured | None
     alignment: Alignment
     changes: list[LesionChange]

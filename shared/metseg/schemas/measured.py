@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 DIGITS: Final = 10
 
@@ -13,3 +13,7 @@ def to_ten_digits(value: float) -> float:
 
 
 Measured = Annotated[float, AfterValidator(to_ten_digits)]
+NotNegative = Annotated[float, Field(ge=0), AfterValidator(to_ten_digits)]
+"""0 or more."""
+Share = Annotated[float, Field(ge=0, le=1), AfterValidator(to_ten_digits)]
+"""0 to 1."""

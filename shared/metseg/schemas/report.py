@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 
 from metseg.schemas.follow_up import FollowUp
 from metseg.schemas.job import RESEARCH_USE_ONLY, ModelRef, Schema
-from metseg.schemas.measured import Measured
+from metseg.schemas.measured import Measured, NotNegative, Share
 from metseg.schemas.model_card import Preprocessing
 
 Point = tuple[Measured, Measured, Measured]
@@ -73,18 +73,18 @@ class Lesion(Schema):
     perpendicular_diameter_ends_ras_mm: tuple[Point, Point] | None = None
     longest_diameter_ends_px: tuple[Pixel, Pixel] | None = None
     perpendicular_diameter_ends_px: tuple[Pixel, Pixel] | None = None
-    mean_probability: Measured = Field(ge=0, le=1)
-    max_probability: Measured | None = Field(default=None, ge=0, le=1)
+    mean_probability: Share
+    max_probability: Share | None = None
     member_probabilities: list[Measured] | None = None
-    disagreement: Measured | None = Field(default=None, ge=0, le=1)
+    disagreement: Share | None = None
     touches_border: bool | None = None
-    confidence: Measured | None = Field(default=None, ge=0, le=1)
+    confidence: Share | None = None
     slice_axis: int = Field(ge=0, le=2)
     slice_index: int = Field(ge=0)
     slices_spanned: int | None = Field(default=None, ge=1)
     hemisphere: Hemisphere | None = None
     right_of_midplane_mm: Measured | None = None
-    head_surface_mm: Measured | None = Field(default=None, ge=0)
+    head_surface_mm: NotNegative | None = None
 
 
 class HeadInfo(Schema):

@@ -4,7 +4,7 @@ from phantoms import affine_of, bright_is_lesion, card, centred, head_with_ball
 
 from metseg.errors import JobCancelledError, ServingContractError
 from metseg.imaging.scan import Scan, ScanKind
-from metseg.inference.segment import segment
+from metseg.inference.segment import BATCH, Network, segment, segment_by_mean
 from metseg.schemas.job import Stage
 
 
@@ -30,10 +30,10 @@ def test_a_lesion_below_the_cards_smallest_is_in_neither_mask_nor_table():
 
 def test_progress_counts_every_slice_once():
     told = []
-    segment(head(), card(), bright_is_lesion, batch=7, on_progress=lambda *step: told.append(step))
+    segment(head(), card(), bright_is_lesion, on_progress=lambda *step: told.append(step))
     done = [done for stage, done, _ in told if stage is Stage.PREDICT]
     assert done == sorted(done)
-    assert done[-1] == told[-1][2] > 7
+    assert done[-1] == told[-1][2] > BATCH
     assert told[0][0] is Stage.PREPARE
     assert told[-1][0] is Stage.FINISH
 
@@ -58,3 +58,13 @@ def test_what_progress_raises_ends_the_work():
 def test_a_network_that_answers_another_shape_is_refused(predict):
     with pytest.raises(ServingContractError):
         segment(head(), card(), predict)
+
+
+def test_no_lesion_is_found_in_excluded_voxels():
+    everywhere = segment_by_mean(head(), card(), [Network(card(), bright_is_lesion)])
+    [lesion] = everywhere.lesions
+    excluded = everywhere.mask.array > 0
+    found = segment_by_mean(head(), card(), [Network(card(), bright_is_lesion)], excluded=excluded)
+    assert found.lesions == []
+    assert not found.mask.array.any()
+    np.testing.assert_array_equal(found.probability.array, everywhere.probability.array)

@@ -32,6 +32,7 @@ from metseg_worker.anatomy.lesion_location import (
     Placed,
     placed,
 )
+from metseg_worker.anatomy.neck import anatomy_of
 
 BALLS = [
     ((34.0, 10.0, 12.0), 8.0),
@@ -56,7 +57,9 @@ def placed_in(volume: Volume, **about: object) -> Placed:
     rules = LesionRules(is_picture=scan.is_picture)
     lesions, labels = find_lesions(mask, mask.array.astype(np.float32), rules)
     sure = mask.with_array(mask.array.astype(np.float32))
-    return placed(scan, Segmentation(sure, mask, mask.with_array(labels), lesions, 0.5, coarsened=False))
+    return placed(
+        scan, Segmentation(sure, mask, mask.with_array(labels), lesions, 0.5, coarsened=False), anatomy_of(scan)
+    )
 
 
 def surface_points() -> NDArray[np.float64]:

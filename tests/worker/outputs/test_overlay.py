@@ -13,8 +13,9 @@ from metseg.imaging.volume import Volume
 from metseg.inference.segment import Segmentation
 from metseg.lesions.find import LesionRules, find_lesions
 from metseg.schemas.job import JobRecord, JobRequest, ModelRef, new_job_id
+from metseg_worker.anatomy.neck import anatomy_of
 from metseg_worker.outputs.overlay import INK, LESION, draw_largest, draw_overlay
-from metseg_worker.outputs.report import build_report
+from metseg_worker.outputs.report import AskedModel, build_report
 from metseg_worker.outputs.slice_views import View, outline
 
 SPACING = (2.0, 2.0, 4.0)
@@ -56,7 +57,7 @@ def draw(scan: Scan, mask: Volume, path: Path) -> np.ndarray:
         model=ModelRef(name="attention_unet", version=1, digest="0"),
         inputs=[],
     )
-    report = build_report(record, card(), scan, found, device="a test")
+    report = build_report(record, AskedModel(card(), "a test"), scan, found, anatomy_of(scan))
     draw_overlay(scan, found, report, path)
     with Image.open(path) as image:
         return np.asarray(image)

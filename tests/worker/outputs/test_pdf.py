@@ -18,8 +18,9 @@ from metseg.lesions.find import LesionRules, find_lesions
 from metseg.schemas.job import InputFile, JobRecord, JobRequest, ModelRef, new_job_id
 from metseg.schemas.report import InputDigest, Report
 from metseg.storage.checksums import sha256_of_all
+from metseg_worker.anatomy.neck import anatomy_of
 from metseg_worker.outputs.pdf import Pictures, latin, write_pdf
-from metseg_worker.outputs.report import build_report, note_of
+from metseg_worker.outputs.report import AskedModel, build_report, note_of
 
 
 def report_of(mask: np.ndarray, scan_kind: ScanKind = ScanKind.NIFTI) -> Report:
@@ -35,7 +36,13 @@ def report_of(mask: np.ndarray, scan_kind: ScanKind = ScanKind.NIFTI) -> Report:
         model=ModelRef(name="attention_unet", version=1, digest="d" * 64),
         inputs=[InputFile(key="k", size_bytes=7, sha256="e" * 64)],
     )
-    return build_report(record, card(limits=["It is for tests – and ≥ nothing else."]), scan, found, device="CPU")
+    return build_report(
+        record,
+        AskedModel(card(limits=["It is for tests – and ≥ nothing else."]), "CPU"),
+        scan,
+        found,
+        anatomy_of(scan),
+    )
 
 
 def balls(count: int) -> np.ndarray:

@@ -20,9 +20,10 @@ from metseg.schemas.report import Hemisphere, Report
 from metseg_ui.text import totals
 from metseg_ui.viewer.captions import lesion_table
 from metseg_ui.viewer.study import Study, combine
+from metseg_worker.anatomy.neck import anatomy_of
 from metseg_worker.outputs.overlay import draw_largest
 from metseg_worker.outputs.pdf import Pictures, write_pdf
-from metseg_worker.outputs.report import build_report
+from metseg_worker.outputs.report import AskedModel, build_report
 
 Ball = tuple[tuple[float, float, float], float]
 BALLS: list[Ball] = [((-20.0, 10.0, 12.0), 8.0), ((30.0, -45.0, 20.0), 3.5)]
@@ -47,7 +48,7 @@ def result_of(balls: list[Ball], *, placed: bool = True) -> tuple[Report, Study,
         model=ModelRef(name="attention_unet", version=1, digest="d" * 64),
         inputs=[InputFile(key="k", size_bytes=7, sha256="e" * 64)],
     )
-    report = build_report(record, card(), scan, found, device="CPU")
+    report = build_report(record, AskedModel(card(), "CPU"), scan, found, anatomy_of(scan))
     study = combine(scan, Scan(found.labels, ScanKind.NIFTI), report.lesions)
     return report, study, draw_largest(scan, found, 1)[0]
 

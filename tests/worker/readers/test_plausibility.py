@@ -1,6 +1,7 @@
 """What is warned of, and refused, by the voxels themselves, in a head that was made and in files that are none."""
 
 import gzip
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from benchmarks.objects import objects
 from metseg.errors import NotMrError
 from metseg_worker.readers.open import ReadOptions, open_scan
 
@@ -18,11 +20,12 @@ SIDE = 160
 
 
 def head(scale: float = 1.0) -> NDArray[np.float64]:
-    """An axial slice: air, bright scalp, dark skull, and a brain that is not all alike."""
+    """An axial slice: air, bright scalp, dark skull, folded brain, and two dark ventricles."""
     x, y = np.meshgrid(*[np.linspace(-1, 1, SIDE)] * 2, indexing="ij")
     out = np.hypot(x / 0.62, y / 0.8) / scale
-    brain = 90 + 25 * np.sin(9 * x) * np.cos(7 * y)
-    return np.select([out < 0.82, out < 0.92, out < 1], [brain, 15, 200], 0.0)
+    folded = 90 + 22 * np.sin(23 * x + 4 * np.sin(9 * y)) * np.cos(19 * y + 3 * np.sin(8 * x))
+    ventricles = np.hypot((abs(x) - 0.1 * scale) / 0.07, (y - 0.05) / 0.25) < scale
+    return np.select([out < 0.84, out < 0.92, out < 1], [np.where(ventricles, 35, folded), 15, 200], 0.0)
 
 
 def noisy(pixels: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
@@ -151,3 +154,30 @@ def test_a_real_head_seen_from_the_side_is_taken(tmp_path: Path):
     packed = Path(spec.submodule_search_locations[0]) / "mpl-data" / "sample_data" / "s1045.ima.gz"
     pixels = np.frombuffer(gzip.decompress(packed.read_bytes()), "<u2").reshape(256, 256)
     assert picture(pixels.T * (255 / pixels.max()), tmp_path) == ""
+
+
+NO_HEAD = "does not look like a human head"
+
+
+@pytest.mark.parametrize("name", objects())
+def test_objects_and_other_parts_of_the_body_are_warned_of(name: str, tmp_path: Path):
+    drawing = objects()[name].T.astype(np.float64)
+    told = volume(drawing, tmp_path, 0.5 if name == "orange" else 0.9)
+    assert NO_HEAD in told or "as no head is" in told
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("is_volume", [True, False], ids=["volume", "picture"])
+def test_a_head_is_one_however_it_is_turned(turns: int, is_volume: bool, tmp_path: Path):
+    pixels = noisy(np.rot90(head(), turns), 3)
+    assert NO_HEAD not in (volume(pixels, tmp_path) if is_volume else picture(pixels, tmp_path))
+
+
+@pytest.mark.skipif("METSEG_DATA" not in os.environ, reason="real scans: METSEG_DATA is not set")
+@pytest.mark.slow
+def test_fewer_than_one_in_five_hundred_real_slices_is_taken_for_something_else(tmp_path: Path):
+    paths = sorted(Path(os.environ["METSEG_DATA"]).glob("cheng_t1c/images/*.png"))[::4]
+    assert len(paths) > 500
+    told = [open_scan([path], tmp_path / path.stem, ReadOptions()).warnings for path in paths]
+    wrong = [path.name for path, warnings in zip(paths, told, strict=True) if NO_HEAD in " ".join(warnings)]
+    assert len(wrong) <= len(paths) / 500, wrong

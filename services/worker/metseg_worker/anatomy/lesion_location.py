@@ -9,7 +9,8 @@ from scipy import ndimage
 from metseg.imaging.scan import Scan
 from metseg.inference.segment import Segmentation
 from metseg.schemas.report import HeadInfo, Hemisphere, Lesion
-from metseg_worker.anatomy.head import Head, Plane, find_head, middle_plane, surface_mm
+from metseg_worker.anatomy.head import Head, Plane, middle_plane, surface_mm
+from metseg_worker.anatomy.neck import Anatomy
 
 MIN_SIMILARITY: Final = 0.45
 """Phantoms whose plane was missed reached 0.42, real heads with tumours had 0.50 and more (decision 23)."""
@@ -35,11 +36,11 @@ class Placed:
     head: HeadInfo
 
 
-def placed(scan: Scan, segmentation: Segmentation) -> Placed:
+def placed(scan: Scan, segmentation: Segmentation, anatomy: Anatomy | None) -> Placed:
     """Tell where each lesion lies in the head; what cannot be had stays empty, and the reason is told."""
-    if scan.is_picture:
+    if anatomy is None:
         return Placed(segmentation.lesions, HeadInfo(not_told=[PICTURE]))
-    head = find_head(scan.volume)
+    head = anatomy.head
     plane, why_no_plane = _plane(scan, head)
     distances, why_no_distance = _distances(head, segmentation)
     lesions = [

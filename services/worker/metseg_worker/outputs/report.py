@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from metseg.schemas.model_card import ModelCard
 from metseg.schemas.report import InputDigest, MemberProvenance, Provenance, Report, SourceInfo
 from metseg.storage.checksums import sha256_of_all
 from metseg_worker.anatomy.lesion_location import placed
+from metseg_worker.anatomy.neck import NOTICE, Anatomy
 from metseg_worker.outputs.dicom.sandboxed import MOST_LESIONS
 
 SOFTWARE: Final = ("metseg", "metseg-worker", "numpy", "scipy", "nibabel", "pillow", "connected-components-3d")
@@ -23,26 +25,35 @@ THICK_SLICE_MM: Final = 3.0
 """Thicker slices get a warning that small lesions may be missed; RANO-BM allows 5 mm."""
 
 
+@dataclass(frozen=True)
+class AskedModel:
+    """The model of a job.
+
+    Attributes:
+        card: Its card.
+        device: What the model server is said to run on.
+        members: Cards of the members, where it is the ensemble.
+    """
+
+    card: ModelCard
+    device: str
+    members: Sequence[ModelCard] = ()
+
+
 def build_report(
-    record: JobRecord,
-    card: ModelCard,
-    scan: Scan,
-    segmentation: Segmentation,
-    *,
-    device: str,
-    members: Sequence[ModelCard] = (),
+    record: JobRecord, asked: AskedModel, scan: Scan, segmentation: Segmentation, anatomy: Anatomy | None
 ) -> Report:
     """All that the job has to say.
 
     Args:
         record: The job.
-        card: Of the model that was asked.
+        asked: The model.
         scan: As it was read.
         segmentation: What was found.
-        device: What the model server is said to run on.
-        members: Cards of the members, where the model is the ensemble.
+        anatomy: What the scan shows; None for a picture.
     """
-    volume, places = scan.volume, placed(scan, segmentation)
+    card = asked.card
+    volume, places = scan.volume, placed(scan, segmentation, anatomy)
     volumes = [lesion.volume_mm3 for lesion in segmentation.lesions if lesion.volume_mm3 is not None]
     return Report(
         job_id=record.id,
@@ -62,16 +73,16 @@ def build_report(
         lesions=places.lesions,
         rano_bm=assess(segmentation.lesions, volume, is_picture=scan.is_picture),
         head=places.head,
-        warnings=[*warnings_of(card), *warnings_for(scan, segmentation)],
+        warnings=[*warnings_of(card), *warnings_for(scan, segmentation), *neck_notices(anatomy)],
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
         provenance=Provenance(
             inputs=_digests(record.inputs),
             previous_inputs=_digests(record.previous_inputs) or None,
             weights_sha256=card.weights_sha256,
             preprocessing=card.preprocessing,
-            device=device,
+            device=asked.device,
             processor=platform.machine(),
-            members=[_member(one) for one in members] or None,
+            members=[_member(one) for one in asked.members] or None,
         ),
     )
 
@@ -134,6 +145,11 @@ def warnings_for(scan: Scan, segmentation: Segmentation) -> list[str]:
     if any(lesion.touches_border for lesion in segmentation.lesions):
         warnings.append("A lesion reaches the border of the image and may be larger than measured.")
     return warnings
+
+
+def neck_notices(anatomy: Anatomy | None) -> list[str]:
+    """A sentence where the scan shows more than the head."""
+    return [] if anatomy is None or anatomy.below_brain is None else [NOTICE]
 
 
 def _digests(files: Iterable[InputFile]) -> list[InputDigest]:

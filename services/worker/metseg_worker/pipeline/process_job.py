@@ -21,8 +21,9 @@ from metseg.schemas.model_card import ModelCard
 from metseg.schemas.report import Report
 from metseg.serving.client import ServingClient
 from metseg.storage.checksums import download_same
+from metseg_worker.anatomy.neck import anatomy_of
 from metseg_worker.outputs.dicom.sandboxed import Finding, object_writer
-from metseg_worker.outputs.report import build_report
+from metseg_worker.outputs.report import AskedModel, build_report
 from metseg_worker.outputs.write import write_result
 from metseg_worker.pipeline.follow_up import Earlier, fetch_earlier, followed
 from metseg_worker.pipeline.predict import Patience, predictor
@@ -127,10 +128,13 @@ class _Work:
     def find(self, record: JobRecord, scan: Scan) -> tuple[Segmentation, Report]:
         """What is found in a scan, and the report on it alone."""
         asked, threshold = self._networks(record.model), record.request.threshold
-        found = segment_by_mean(scan, self.card, asked, threshold=threshold, on_progress=self.on_progress)
-        return found, build_report(
-            record, self.card, scan, found, device=self.dependencies.device, members=self.members
+        anatomy = anatomy_of(scan)
+        excluded = None if anatomy is None else anatomy.below_brain
+        found = segment_by_mean(
+            scan, self.card, asked, threshold=threshold, excluded=excluded, on_progress=self.on_progress
         )
+        model = AskedModel(self.card, self.dependencies.device, self.members)
+        return found, build_report(record, model, scan, found, anatomy)
 
     def _networks(self, model: ModelRef) -> list[Network]:
         """One network, or those of all members of the ensemble."""

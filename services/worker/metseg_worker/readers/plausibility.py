@@ -38,7 +38,12 @@ MOST_GHOST: Final = 0.13
 BRIGHT_SCALP: Final = 1.3
 DARK_SKULL: Final = 0.65
 WIDEST_HEAD_MM: Final = 300.0
-SMALLEST_HEAD_MM: Final = 60.0
+SMALLEST_HEAD_MM: Final = 110.0
+"""A newborn's head is about as long; most fruit is smaller."""
+FARTHEST_SLICE: Final = 10.0
+FARTHEST_SCAN: Final = 8.5
+"""Distance from slices of heads (`head_shape`) of a single slice, and median distance of several. That of real
+slices is 9.6 at most, that of scans of heads 7.6; that of bottles and limbs is 9 and more (decision 36)."""
 
 HU_AIR: Final = (-1100, -800)
 HU_TISSUE: Final = (0, 100)
@@ -53,29 +58,30 @@ def check_appearance(scan: Scan) -> tuple[str, ...]:
         NotMrError: they are clearly not those of an MR scan of a head.
     """
     volume = scan.volume.to_ras()
-    axis = _slice_axis(volume)
-    slices = list(_middle_slices(volume.array, axis))
+    axis = slice_axis(volume)
+    slices = list(middle_slices(volume.array, axis))
     if min(slices[0].shape) < SMALLEST_SIDE:
         return ()
     _refuse_values(np.concatenate([one.reshape(-1) for one in slices]))
-    seen = [signs for signs in map(signs_of, slices) if signs is not None]
+    seen = [(pixels, signs) for pixels in slices if (signs := signs_of(pixels)) is not None]
     if not seen:
         return ()
-    usual = Signs(*np.median([astuple(signs) for signs in seen], axis=0).tolist())
+    usual = Signs(*np.median([astuple(signs) for _, signs in seen], axis=0).tolist())
     _refuse_looks(usual, is_picture=scan.is_picture)
     in_plane_mm = max(mm for other, mm in enumerate(volume.spacing_mm) if other != axis)
-    return (*_looks(usual), *(_size(usual.extent * in_plane_mm) if scan.has_spacing else ()))
+    return (*_looks(usual), *_shape(seen), *(_size(usual.extent * in_plane_mm) if scan.has_spacing else ()))
 
 
-def _slice_axis(volume: Volume) -> int:
+def slice_axis(volume: Volume) -> int:
+    """The axis along which slices are looked at: that of the acquisition, or the axial one."""
     spacing = volume.spacing_mm
     return 2 if max(spacing) < THICK * spacing[2] else int(np.argmax(spacing))
 
 
-def _middle_slices(array: NDArray[Any], axis: int) -> Iterator[NDArray[np.float32]]:
+def middle_slices(array: NDArray[Any], axis: int, most: int = MOST_SLICES) -> Iterator[NDArray[np.float32]]:
     """Evenly spread over the middle three fifths, where a head is more than its top or its neck."""
     count = array.shape[axis]
-    places = np.linspace(0.2 * (count - 1), 0.8 * (count - 1), min(count, MOST_SLICES))
+    places = np.linspace(0.2 * (count - 1), 0.8 * (count - 1), min(count, most))
     for place in np.unique(np.rint(places).astype(int)):
         yield np.take(array, place, axis=axis).astype(np.float32)
 
@@ -115,6 +121,17 @@ def _looks(seen: Signs) -> Sequence[str]:
             "less certain here."
         )
     return warnings
+
+
+def _shape(seen: Sequence[tuple[NDArray[np.float32], Signs]]) -> Sequence[str]:
+    from metseg_worker.readers.head_shape import features_of, head_shape  # loads SciPy, once the scan was read
+
+    features = [features_of(pixels, signs) for pixels, signs in seen]
+    distances = [head_shape().distance(one) for one in features if one is not None]
+    farthest = FARTHEST_SCAN if len(distances) > 1 else FARTHEST_SLICE
+    if distances and np.median(distances) <= farthest:
+        return ()
+    return ("This does not look like a human head: another part of the body, or an object?",)
 
 
 def _size(extent_mm: float) -> Sequence[str]:

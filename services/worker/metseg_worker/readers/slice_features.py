@@ -56,12 +56,12 @@ class Signs:
 
 def signs_of(pixels: NDArray[np.float32]) -> Signs | None:
     """Look at one slice, (x, y); None if all of it is equally bright."""
-    pixels, first_block = _shrunk(pixels, LARGEST_SIDE)
-    levels = _levels(pixels)
+    pixels, first_block = block_means(pixels, LARGEST_SIDE)
+    levels = grey_levels(pixels)
     if levels is None:
         return None
     low, high = levels
-    shrunk, block = _shrunk(pixels, SHRUNK_SIDE)
+    shrunk, block = block_means(pixels, SHRUNK_SIDE)
     grey = np.clip((shrunk - low) / (high - low), 0, 1)
     head = grey > HEAD
     if not head.any():
@@ -82,14 +82,15 @@ def signs_of(pixels: NDArray[np.float32]) -> Signs | None:
     )
 
 
-def _levels(pixels: NDArray[np.float32]) -> tuple[float, float] | None:
+def grey_levels(pixels: NDArray[np.float32]) -> tuple[float, float] | None:
+    """2nd and 98th percentile, or else the darkest and the brightest; None if all is equally bright."""
     low, high = np.percentile(pixels, (2, 98))
     if high <= low:
         low, high = pixels.min(), pixels.max()
     return (float(low), float(high)) if high > low else None
 
 
-def _shrunk(pixels: NDArray[np.float32], side: int) -> tuple[NDArray[np.float32], int]:
+def block_means(pixels: NDArray[np.float32], side: int) -> tuple[NDArray[np.float32], int]:
     """Means of square blocks, and a block's side; what is left at the far ends is dropped."""
     block = max(1, max(pixels.shape) // side)
     x, y = (size // block for size in pixels.shape)
