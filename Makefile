@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down sbom models train bench proto schemas lock clean
+.PHONY: help install check docs test test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down sbom models train bench proto schemas lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -10,6 +10,9 @@ PROJECT_FILES := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP_INSTALL := $(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt
 INSTALLED := $(VENV)/.installed
 RUFF_PATHS := shared client services deploy benchmarks tests
+
+# The pages of the site, and what they link to outside docs/ (mkdocs.yml).
+DOCS := README.md CONTRIBUTING.md CHANGELOG.md LICENSE .env.example docs samples/README.md samples/NOTICE.txt splits
 
 # Moves the labels of models; the local stack's addresses may stand in `.env`.
 ROLLOUT := $(if $(COMPOSE),docker compose run --rm --no-deps rollout,set -a; test ! -e .env || . ./.env; set +a; metseg-api models)
@@ -38,13 +41,18 @@ $(INSTALLED): $(PROJECT_FILES) constraints.txt deploy/local/make_venv.sh
 	@$(PIP_INSTALL) --no-build-isolation --group dev $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-check: install  ## formatting, lint, types, layers of imports, scripts, images
+check: install docs  ## formatting, lint, types, layers of imports, scripts, images, documentation
 	$(VENV)/bin/ruff format --check $(RUFF_PATHS)
 	$(VENV)/bin/ruff check $(RUFF_PATHS)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/shellcheck .ci/run deploy/*/*.sh
 	$(VENV)/bin/hadolint services/*/Dockerfile
+
+docs: install  ## build the documentation as a site in build/docs; broken links fail
+	@rm -rf .run/docs-source && mkdir -p .run/docs-source
+	@cp -r --parents $(DOCS) .run/docs-source
+	$(VENV)/bin/mkdocs build --strict --quiet
 
 test: install models  ## every test but the containers', with the running stack and a browser
 	@deploy/local/system_parts.sh chromium
@@ -131,5 +139,5 @@ lock: install  ## remake constraints.txt from the newest versions that fit toget
 	deploy/local/lock.sh
 
 clean: stop  ## remove what was made here, but not the store, nor the weights
-	rm -rf $(VENV) .run demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .run build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find shared client services deploy benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
