@@ -52,7 +52,7 @@ check: install docs  ## formatting, lint, types, layers of imports, scripts, ima
 docs: install  ## build the documentation as a site in build/docs; broken links fail
 	@rm -rf .run/docs-source && mkdir -p .run/docs-source
 	@cp -r --parents $(DOCS) .run/docs-source
-	$(VENV)/bin/mkdocs build --strict --quiet
+	$(VENV)/bin/mkdocs build --strict
 
 test: install models  ## every test but the containers', with the running stack and a browser
 	@deploy/local/system_parts.sh chromium
