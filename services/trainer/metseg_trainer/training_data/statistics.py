@@ -104,9 +104,9 @@ def describe(statistics: Sequence[CaseStatistics]) -> list[str]:
 
 
 LEGEND = f"""\
-Numbers with a range are the median and the 5th to 95th percentile. The diameter is that of a ball, or of a disc in
-a single slice, as large as the lesion. Contrast is the grey value of a lesion over that of its surroundings. A ring
-is a lesion whose rim is {RING} times as bright as its core, among those large enough to have a core."""
+Numbers with a range are the median and the 5th to 95th percentile. The diameter is that of a ball, or of a disc
+in a single slice, as large as the lesion. Contrast is the grey value of a lesion over that of its surroundings.
+A ring is a lesion whose rim is {RING} times as bright as its core, among those large enough to have a core."""
 """What the rows of `describe` mean."""
 
 _ROWS = (
