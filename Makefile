@@ -112,7 +112,7 @@ sbom: install  ## list what is in each image, in sbom/ (images must be built)
 models: install  ## export the shipped weights to SavedModels, where that is not done yet
 	@deploy/local/models_are_exported.sh || { \
 	  echo "Exporting the shipped models (once)."; \
-	  TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/metseg-train export --all-shipped --models models; }
+	  $(VENV)/bin/metseg-train export --all-shipped --models models; }
 
 train: install  ## train, measure and export the shipped weights, or go on with it (METSEG_DATA; hours; RECIPE=shipped: one of them)
 	@recipes=$$($(VENV)/bin/metseg-train recipes) && for recipe in $(or $(RECIPE),$$recipes); do \

@@ -96,8 +96,8 @@ def build_learner(recipe: Recipe, stage: Stage, *, share_statistics: bool = Fals
 def _compiled_by_xla(*, several_devices: bool) -> bool | str:
     """Choose XLA for TensorFlow on one device that computes in float32.
 
-    Keras chooses it by itself on GPUs only; on a CPU a step of the Attention U-Net then takes 0.6 to 1.1 of the time.
-    In bfloat16 oneDNN takes 0.7 of XLA's time, and XLA refuses the gradient of a bilinear resize.
+    Keras chooses it by itself on GPUs only; on a CPU a step of the Attention U-Net then takes 0.6 to 1.1 of the
+    time. In bfloat16 oneDNN takes 0.7 of XLA's time, and XLA refuses the gradient of a bilinear resize.
     """
     if several_devices or keras.backend.backend() != "tensorflow":
         return "auto"
