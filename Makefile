@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check docs test test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down sbom models train bench proto schemas lock clean
+.PHONY: help install check docs test coverage test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down sbom models train bench proto schemas lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -9,6 +9,8 @@ PACKAGES := shared client services/api services/worker services/ui services/trai
 PROJECT_FILES := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP_INSTALL := $(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt
 INSTALLED := $(VENV)/.installed
+PYTEST := -m pytest
+MEASURED_PYTEST := -m coverage run -m pytest
 RUFF_PATHS := shared client services deploy benchmarks tests
 
 # The pages of the site, and what they link to outside docs/ (mkdocs.yml).
@@ -59,8 +61,17 @@ test: install models  ## every test but the containers', with the running stack 
 	@deploy/local/system_parts.sh promtool
 	@deploy/local/system_parts.sh dicom
 	@deploy/local/system_parts.sh jpeg_lossless
-	$(PYTHON) -m pytest -m "not stack and not browser and not containers" -n logical --maxprocesses 4 --dist loadfile
-	$(PYTHON) -m pytest -m "(stack or browser) and not containers"
+	$(PYTHON) $(PYTEST) -m "not stack and not browser and not containers" -n logical --maxprocesses 4 --dist loadfile
+	$(PYTHON) $(PYTEST) -m "(stack or browser) and not containers"
+
+coverage: install  ## as `make test`, and print how much of each package the tests run (TESTS="tests/metseg": some of them)
+	@rm -rf .run/coverage && mkdir -p .run/coverage
+	$(if $(TESTS),$(PYTHON) $(MEASURED_PYTEST) $(TESTS),$(MAKE) test PYTEST="$(MEASURED_PYTEST)")
+	@$(PYTHON) -m coverage combine -q
+	@for folder in $(PACKAGES); do \
+	  share=$$($(PYTHON) -m coverage report --format=total --include="$$folder/*" 2>/dev/null) || share=–; \
+	  printf '%-18s %4s %%\n' $$folder "$$share"; \
+	done
 
 test-fast: install  ## the tests that need no stack, no browser and no patience
 	$(PYTHON) -m pytest -m "not slow and not stack and not browser and not containers"
