@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check docs test coverage test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down sbom models train bench proto schemas lock clean
+.PHONY: help install check docs test coverage test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down release sbom models train bench proto schemas lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -116,6 +116,11 @@ gpu-check: install  ## on a host with a GPU: start the containers, try all they 
 
 down:  ## stop the containers; jobs, results, models and keys stay in their volumes
 	docker compose --profile '*' down --remove-orphans
+
+release: install  ## check, test and build this commit as a release, and tag it (CONTRIBUTING.md, Release)
+	@$(PYTHON) -m deploy.local.release check
+	@$(MAKE) check test
+	@$(PYTHON) -m deploy.local.release build
 
 sbom: install  ## list what is in each image, in sbom/ (images must be built)
 	@deploy/compose/sbom.sh
