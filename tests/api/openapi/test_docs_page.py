@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,14 +16,14 @@ SLICE = Path(__file__).parents[3] / "samples" / "phantom_slice.png"
 FILES = ["/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/start.js"]
 
 
-@pytest.fixture
-def docs_page(locked: ApiService) -> Iterator[Page]:
-    """The page of an API that requires a key; it must ask no other host, and violate no policy of its own."""
+@contextmanager
+def docs_page(url: str) -> Iterator[Page]:
+    """The page of an API; it must ask no other host, and violate no policy of its own."""
     refused: list[str] = []
     complaints: list[str] = []
 
     def only_the_api(route: Route) -> None:
-        if urlsplit(route.request.url).netloc == urlsplit(locked.url).netloc:
+        if urlsplit(route.request.url).netloc == urlsplit(url).netloc:
             route.continue_()
         else:
             refused.append(route.request.url)
@@ -33,7 +34,7 @@ def docs_page(locked: ApiService) -> Iterator[Page]:
         page.route("**/*", only_the_api)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if "Policy" in said.text else None)
-        page.goto(f"{locked.url}/docs")
+        page.goto(f"{url}/docs")
         yield page
     assert refused == []
     assert complaints == []
@@ -57,37 +58,46 @@ def execute(operation: Locator) -> tuple[int, str]:
     ).first.inner_text()
 
 
-@pytest.mark.browser
-@pytest.mark.slow
-def test_a_scan_is_sent_and_its_job_read_by_hand_with_a_key(
-    locked: ApiService, docs_page: Page, tmp_path: Path
-) -> None:
-    with locked.as_owner("anna") as anna:
-        key = anna.headers["authorization"].removeprefix("Bearer ")
-    listing = try_out(docs_page, "list_jobs")
-    assert execute(listing)[0] == 401
-
-    docs_page.get_by_role("button", name="Authorize").click()
-    dialog = docs_page.locator(".auth-container")
-    dialog.locator("input").fill(key)
-    dialog.get_by_role("button", name="Apply credentials").click()
-    dialog.get_by_role("button", name="Close").click()
-
-    submission = try_out(docs_page, "submit_job")
+def send_slice(page: Page) -> str:
+    """Send the sample slice with all else left as it is; return the job's id."""
+    submission = try_out(page, "submit_job")
     submission.locator("input[type=file]").first.set_input_files(SLICE)
     status, body = execute(submission)
     assert status == 202, body
-    job = json.loads(body)
-    record = locked.jobs.load(job["id"])
+    return str(json.loads(body)["id"])
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_scan_is_sent_and_its_job_read_by_hand_with_a_key(locked: ApiService) -> None:
+    with locked.as_owner("anna") as anna:
+        key = anna.headers["authorization"].removeprefix("Bearer ")
+    with docs_page(locked.url) as page:
+        assert execute(try_out(page, "list_jobs"))[0] == 401
+
+        page.get_by_role("button", name="Authorize").click()
+        dialog = page.locator(".auth-container")
+        dialog.locator("input").fill(key)
+        dialog.get_by_role("button", name="Apply credentials").click()
+        dialog.get_by_role("button", name="Close").click()
+        job_id = send_slice(page)
+
+        reading = try_out(page, "get_job")
+        reading.locator("tr[data-param-name=job_id] input").fill(job_id)
+        assert json.loads(execute(reading)[1])["id"] == job_id
+        assert key not in json.dumps(page.context.storage_state())
+    record = locked.jobs.load(job_id)
     assert record.owner == "anna"
     assert [file.size_bytes for file in record.inputs] == [SLICE.stat().st_size]
     assert record.previous_inputs == []
     assert record.request.model_dump(exclude_defaults=True) == {}
 
-    reading = try_out(docs_page, "get_job")
-    reading.locator("tr[data-param-name=job_id] input").fill(job["id"])
-    assert json.loads(execute(reading)[1])["id"] == job["id"]
-    assert key not in json.dumps(docs_page.context.storage_state())
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_scan_is_sent_by_hand_where_no_key_is_needed(api: ApiService) -> None:
+    with docs_page(api.url) as page:
+        assert api.jobs.load(send_slice(page)).owner is None
 
 
 @pytest.mark.parametrize("path", FILES)
