@@ -48,7 +48,8 @@ def enhancing_share(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float
 def surroundings_of(pixels: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the grey values of the tissue around a region of a slice, both (x, y); see `RING_PX`."""
     inner, outer = (cv2.dilate(region.astype(np.uint8), _disc(radius)) for radius in RING_PX)
-    return pixels[(outer > 0) & (inner == 0) & (pixels > _TISSUE)]
+    ring: NDArray[np.bool_] = (outer > 0) & (inner == 0) & (pixels > _TISSUE)
+    return pixels[ring]
 
 
 def strata_of(cases: Sequence[Case], prepared: Sequence[PreparedCase]) -> dict[str, str]:
