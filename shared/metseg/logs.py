@@ -103,7 +103,7 @@ def set_up_logging() -> None:
 
 
 @contextmanager
-def without_tensorflow_noise(devices: Path = Path("/dev")) -> Iterator[None]:
+def without_tensorflow_noise(devices: Path = Path("/dev")) -> Iterator[bool]:
     """Leave `TENSORFLOW_NOISE` out of what native code writes to standard error while TensorFlow starts.
 
     All other lines are written at the end. Nothing is left out on a host with an NVIDIA device, where the same
@@ -111,16 +111,19 @@ def without_tensorflow_noise(devices: Path = Path("/dev")) -> Iterator[None]:
 
     Args:
         devices: The folder of the system's devices.
+
+    Yields:
+        Whether lines are left out.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or any(devices.glob("nvidia*")):
-        yield
+        yield False
         return
     sys.stderr.flush()
     terminal = os.dup(2)
     with TemporaryFile() as written:
         os.dup2(written.fileno(), 2)
         try:
-            yield
+            yield True
         finally:
             sys.stderr.flush()
             os.dup2(terminal, 2)
