@@ -1,7 +1,7 @@
 # `make` alone lists what can be done.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down sbom models train bench proto schemas lock clean
+.PHONY: help install check docs test coverage test-fast test-faults test-schema contract contract-models promote rollback test-containers demo start stop up gpu-check down release sbom models train bench proto schemas lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -9,7 +9,12 @@ PACKAGES := shared client services/api services/worker services/ui services/trai
 PROJECT_FILES := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP_INSTALL := $(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt
 INSTALLED := $(VENV)/.installed
+PYTEST := -m pytest
+MEASURED_PYTEST := -m coverage run -m pytest
 RUFF_PATHS := shared client services deploy benchmarks tests
+
+# The pages of the site, and what they link to outside docs/ (mkdocs.yml).
+DOCS := README.md CONTRIBUTING.md CHANGELOG.md LICENSE .env.example docs samples/README.md samples/NOTICE.txt splits
 
 # Moves the labels of models; the local stack's addresses may stand in `.env`.
 ROLLOUT := $(if $(COMPOSE),docker compose run --rm --no-deps rollout,set -a; test ! -e .env || . ./.env; set +a; metseg-api models)
@@ -38,7 +43,7 @@ $(INSTALLED): $(PROJECT_FILES) constraints.txt deploy/local/make_venv.sh
 	@$(PIP_INSTALL) --no-build-isolation --group dev $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-check: install  ## formatting, lint, types, layers of imports, scripts, images
+check: install docs  ## formatting, lint, types, layers of imports, scripts, images, documentation
 	$(VENV)/bin/ruff format --check $(RUFF_PATHS)
 	$(VENV)/bin/ruff check $(RUFF_PATHS)
 	$(VENV)/bin/mypy
@@ -46,13 +51,27 @@ check: install  ## formatting, lint, types, layers of imports, scripts, images
 	$(VENV)/bin/shellcheck .ci/run deploy/*/*.sh
 	$(VENV)/bin/hadolint services/*/Dockerfile
 
+docs: install  ## build the documentation as a site in build/docs; broken links fail
+	@rm -rf .run/docs-source && mkdir -p .run/docs-source
+	@cp -r --parents $(DOCS) .run/docs-source
+	$(VENV)/bin/mkdocs build --strict
+
 test: install models  ## every test but the containers', with the running stack and a browser
 	@deploy/local/system_parts.sh chromium
 	@deploy/local/system_parts.sh promtool
 	@deploy/local/system_parts.sh dicom
 	@deploy/local/system_parts.sh jpeg_lossless
-	$(PYTHON) -m pytest -m "not stack and not browser and not containers" -n logical --maxprocesses 4 --dist loadfile
-	$(PYTHON) -m pytest -m "(stack or browser) and not containers"
+	$(PYTHON) $(PYTEST) -m "not stack and not browser and not containers" -n logical --maxprocesses 4 --dist loadfile
+	$(PYTHON) $(PYTEST) -m "(stack or browser) and not containers"
+
+coverage: install  ## as `make test`, and print how much of each package the tests run (TESTS="tests/metseg": some of them)
+	@rm -rf .run/coverage && mkdir -p .run/coverage
+	$(if $(TESTS),$(PYTHON) $(MEASURED_PYTEST) $(TESTS),$(MAKE) test PYTEST="$(MEASURED_PYTEST)")
+	@$(PYTHON) -m coverage combine -q
+	@for folder in $(PACKAGES); do \
+	  share=$$($(PYTHON) -m coverage report --format=total --include="$$folder/*" 2>/dev/null) || share=–; \
+	  printf '%-18s %4s %%\n' $$folder "$$share"; \
+	done
 
 test-fast: install  ## the tests that need no stack, no browser and no patience
 	$(PYTHON) -m pytest -m "not slow and not stack and not browser and not containers"
@@ -98,13 +117,18 @@ gpu-check: install  ## on a host with a GPU: start the containers, try all they 
 down:  ## stop the containers; jobs, results, models and keys stay in their volumes
 	docker compose --profile '*' down --remove-orphans
 
+release: install  ## check, test and build this commit as a release, and tag it (CONTRIBUTING.md, Release)
+	@$(PYTHON) -m deploy.local.release check
+	@$(MAKE) check test
+	@$(PYTHON) -m deploy.local.release build
+
 sbom: install  ## list what is in each image, in sbom/ (images must be built)
 	@deploy/compose/sbom.sh
 
 models: install  ## export the shipped weights to SavedModels, where that is not done yet
 	@deploy/local/models_are_exported.sh || { \
 	  echo "Exporting the shipped models (once)."; \
-	  TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/metseg-train export --all-shipped --models models; }
+	  $(VENV)/bin/metseg-train export --all-shipped --models models; }
 
 train: install  ## train, measure and export the shipped weights, or go on with it (METSEG_DATA; hours; RECIPE=shipped: one of them)
 	@recipes=$$($(VENV)/bin/metseg-train recipes) && for recipe in $(or $(RECIPE),$$recipes); do \
@@ -131,5 +155,5 @@ lock: install  ## remake constraints.txt from the newest versions that fit toget
 	deploy/local/lock.sh
 
 clean: stop  ## remove what was made here, but not the store, nor the weights
-	rm -rf $(VENV) .run demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .run build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find shared client services deploy benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,6 +29,7 @@ PACKAGES = {
 MAX_MODULE_LINES = 300
 FOUND_BY_NAME = {
     "nilearn",  # its template is read as a file
+    "fastapi-swagger",  # its copy of Swagger UI is read as files
     # pydicom asks who can decode
     *("pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"),
 }

@@ -64,7 +64,6 @@ class StackSettings(ApiKeySettings):
         store = self.store if "://" in self.store else str(ROOT / self.store)
         scripts = str(Path(sys.executable).parent)
         return {
-            "TF_CPP_MIN_LOG_LEVEL": "1",
             **environ,
             **{name: str(port) for name, port in self.ports().items()},
             "METSEG_HOST": self.host,

@@ -6,11 +6,17 @@ a message or a local value could carry what stood in a header.
 
 import json
 import logging
+import os
+import re
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Final
 
@@ -25,6 +31,14 @@ MOST_FRAMES: Final = 12
 
 TRACE_ID: Final[ContextVar[str | None]] = ContextVar("trace_id", default=None)
 """The trace that is being told of; stands in every line that is logged meanwhile."""
+
+
+TENSORFLOW_NOISE: Final = re.compile(
+    rb"before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers"
+    rb"|failed call to cuInit|Unable to register cu\w+ factory|TensorFlow binary is optimized"
+    rb"|^To enable the following instructions"
+)
+"""What TensorFlow writes at its start on every host without an NVIDIA GPU, before its own log level counts."""
 
 
 class JsonLines(logging.Formatter):
@@ -86,3 +100,35 @@ def set_up_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+@contextmanager
+def without_tensorflow_noise(devices: Path = Path("/dev")) -> Iterator[bool]:
+    """Leave `TENSORFLOW_NOISE` out of what native code writes to standard error while TensorFlow starts.
+
+    All other lines are written at the end. Nothing is left out on a host with an NVIDIA device, where the same
+    lines would say what is wrong, nor where the environment sets `TF_CPP_MIN_LOG_LEVEL=0`.
+
+    Args:
+        devices: The folder of the system's devices.
+
+    Yields:
+        Whether lines are left out.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or any(devices.glob("nvidia*")):
+        yield False
+        return
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield True
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            written.seek(0)
+            for line in written:
+                if not TENSORFLOW_NOISE.search(line):
+                    os.write(2, line)

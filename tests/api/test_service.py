@@ -10,6 +10,7 @@ import pytest
 from api_service import ApiService, StatusServer, api_settings, problem, serving
 from redis_fixture import free_port
 
+from deploy.local.release import read_version
 from metseg.errors import SettingsError
 from metseg.logs import JsonLines
 from metseg.schemas.job import RESEARCH_USE_ONLY
@@ -82,6 +83,8 @@ def test_a_damaged_card_hides_no_other_model(own_api: ApiService) -> None:
 def test_the_version_names_packages_schemas_and_research_use(api: ApiService) -> None:
     told = api.http.get("/v1/version").json()
     assert {"metseg", "metseg-api", "fastapi"} <= set(told["packages"])
+    described = api.http.get("/v1/openapi.json").json()["info"]["version"]
+    assert {told["packages"]["metseg"], told["packages"]["metseg-api"], described} == {read_version()}
     assert told["schema_versions"] == {"job": 1, "final": 1, "card": 1, "report": 1}
     assert told["research_use"] == RESEARCH_USE_ONLY
 
@@ -91,7 +94,7 @@ def test_the_version_names_packages_schemas_and_research_use(api: ApiService) ->
     [
         ("GET", "/", 404, "route_not_found"),
         ("GET", "/v1/nothing", 404, "route_not_found"),
-        ("GET", "/docs", 404, "route_not_found"),
+        ("GET", "/redoc", 404, "route_not_found"),
         ("GET", "/v1/jobs/", 404, "route_not_found"),
         ("GET", "//v1/jobs", 404, "route_not_found"),
         ("GET", "/v1/jobs/a/b/c/d/e", 404, "route_not_found"),

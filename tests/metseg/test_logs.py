@@ -2,9 +2,13 @@
 
 import json
 import logging
+import os
 import sys
+from pathlib import Path
 
-from metseg.logs import JsonLines, RepeatLimit
+import pytest
+
+from metseg.logs import JsonLines, RepeatLimit, without_tensorflow_noise
 
 
 def line(message: str, *arguments: object, exc_info: object = None, **extra: object) -> dict[str, object]:
@@ -49,3 +53,46 @@ def test_a_line_that_repeats_is_limited_and_what_was_left_out_is_counted(monkeyp
     clock[0] = 61
     assert passes(1) == (True, "request 7 (7 more were left out)")
     assert passes(1) == (True, "request 7")
+
+
+NOISE = "I0000 00:00 1 port.cc:153] oneDNN custom operations are on. You may see slightly different results."
+OTHER = "E0000 00:00 1 loader.cc:7] The library was built for another processor."
+
+
+def start_tensorflow(devices: Path, *, fails: bool = False) -> None:
+    """Write as native code does."""
+    with without_tensorflow_noise(devices):
+        os.write(2, f"{NOISE}\n{OTHER}\n{NOISE}\nlast, without an end".encode())
+        if fails:
+            raise ImportError
+
+
+def test_of_tensorflows_start_only_what_is_no_noise_is_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    start_tensorflow(tmp_path)
+    os.write(2, b"\nlater")
+    assert capfd.readouterr().err == f"{OTHER}\nlast, without an end\nlater"
+
+
+def test_an_error_at_tensorflows_start_keeps_what_was_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    with pytest.raises(ImportError):
+        start_tensorflow(tmp_path, fails=True)
+    os.write(2, b"\nlater")
+    assert capfd.readouterr().err == f"{OTHER}\nlast, without an end\nlater"
+
+
+def test_all_is_written_on_a_host_with_a_gpu_or_when_asked_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    start_tensorflow(tmp_path)
+    assert NOISE in capfd.readouterr().err
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    (tmp_path / "nvidia0").touch()
+    start_tensorflow(tmp_path)
+    assert NOISE in capfd.readouterr().err

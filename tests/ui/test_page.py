@@ -11,6 +11,7 @@ from results import Made, picture_result, volume_result
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
+from deploy.local.release import read_version
 from metseg.schemas.job import Failure, WaitsFor
 from metseg_client import MetsegClient
 from metseg_ui.text import BANNER, plain
@@ -81,6 +82,11 @@ def labels(app: AppTest) -> list[str]:
 @pytest.mark.parametrize("job_id", [None, "nonsense"])
 def test_the_banner_is_on_every_page(visit: Callable[..., AppTest], job_id: str | None) -> None:
     assert BANNER in said(visit(job_id))
+
+
+@pytest.mark.parametrize("job_id", [None, "nonsense"])
+def test_the_footer_says_the_version(visit: Callable[..., AppTest], job_id: str | None) -> None:
+    assert f">metseg {read_version()}</footer>" in said(visit(job_id))
 
 
 def test_the_form_tells_the_models_training_data_and_limits(visit: Callable[..., AppTest]) -> None:

@@ -17,7 +17,7 @@ from metseg_api.jobs.watcher import JobWatch
 from metseg_api.middleware import Edge
 from metseg_api.openapi.document import DESCRIPTION, TAGS, install_openapi
 from metseg_api.problem_details import install_error_handlers
-from metseg_api.routes import events, jobs, metrics, models, results, service, webhooks
+from metseg_api.routes import docs, events, jobs, metrics, models, results, service, webhooks
 from metseg_api.settings import ApiSettings
 from metseg_api.supervision import Supervisor
 from metseg_api.use_cases.collect_metrics import HttpFigures
@@ -66,7 +66,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url="/v1/openapi.json",
         openapi_tags=TAGS,
-        docs_url=None,  # both pages load scripts from elsewhere
+        docs_url=None,  # FastAPI's own pages load scripts from another host; `routes.docs` does not
         redoc_url=None,
         redirect_slashes=False,
         webhooks=webhooks.calls,
@@ -74,7 +74,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         # Its spans and log records carry raw paths, queries and exception texts.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (jobs, events, webhooks, results, models, service, metrics):
+    for module in (jobs, events, webhooks, results, models, service, metrics, docs):
         app.include_router(module.router)
     install_error_handlers(app)
     install_openapi(app)

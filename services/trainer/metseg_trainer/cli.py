@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -34,7 +33,6 @@ Each command explains itself: metseg-train fit --help"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all went well, 2 for a mistake that the message names."""
     options = build_parser().parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         COMMANDS[options.command].run(options)

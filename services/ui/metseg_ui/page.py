@@ -1,5 +1,6 @@
 """The page: banner, title, and either a form for a new scan or the job of `?job=<id>`."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import streamlit as st
@@ -31,6 +32,7 @@ def show(client: MetsegClient) -> None:
             show_job(client, job_id)
         else:
             show_new_scan(client)
+    st.html(f'<footer class="metseg-footer">metseg {version("metseg-ui")}</footer>')
 
 
 def _show_title(*, is_job: bool) -> None:

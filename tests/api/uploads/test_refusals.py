@@ -77,6 +77,28 @@ def test_an_empty_file_is_refused(api: ApiService) -> None:
     assert nothing_happened(api)
 
 
+@pytest.mark.parametrize("file_name", [b"", b'; filename=""'])
+def test_an_empty_file_part_without_a_file_name_counts_as_not_sent(api: ApiService, file_name: bytes) -> None:
+    empty = [
+        b'--b\r\nContent-Disposition: form-data; name="' + name + b'"' + file_name + b"\r\n\r\n\r\n"
+        for name in (b"file", b"previous_file")
+    ]
+    problem(post(api, b"".join(empty) + b"--b--\r\n"), 422, "file_missing")
+    assert nothing_happened(api)
+    scan = b"--b\r\n" + HEAD + b"data\r\n"
+    answer = post(api, empty[0] + scan + b"".join(empty) + b"--b--\r\n")
+    assert answer.status_code == 202, answer.text
+    record = api.jobs.load(answer.json()["id"])
+    assert [len(record.inputs), len(record.previous_inputs)] == [1, 0]
+
+
+def test_a_file_part_without_a_file_name_holds_a_file(api: ApiService) -> None:
+    named = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+    answer = post(api, named + b"data\r\n--b--\r\n")
+    assert answer.status_code == 202, answer.text
+    assert [file.size_bytes for file in api.jobs.load(answer.json()["id"]).inputs] == [4]
+
+
 def test_an_empty_file_among_others_is_refused(api: ApiService) -> None:
     files = [("file", ("a", b"1")), ("file", ("b", b""))]
     problem(api.http.post("/v1/jobs", files=files), 422, "input_empty")

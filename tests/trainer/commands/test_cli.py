@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,18 @@ def test_help_needs_no_tensorflow() -> None:
         "sys.exit(bool({'keras', 'tensorflow'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.slow
+def test_tensorflow_starts_in_silence() -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    code = "from metseg_trainer.keras_start import load_keras; load_keras()"
+    started = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True, env=environ
+    )
+    if any(Path("/dev").glob("nvidia*")):
+        pytest.skip("this host has a GPU, of which TensorFlow may tell")
+    assert (started.stdout, started.stderr) == ("", "")
 
 
 def test_a_mistake_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """`metseg-train data` and `metseg-train sheet`, as a user calls them."""
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -19,11 +20,24 @@ def test_data_lists_a_folder_checks_it_and_writes_its_manifest(
     assert main([*arguments, "--manifest", str(tmp_path / "m.json"), "--validation-share", "0.25"]) == 0
     told = capsys.readouterr().out
     assert "own images and masks (layout folder): not stated" in told
-    assert "64×64×1  values 0, 255  1 lesions" in told
+    assert "case_00" not in told
+    assert "masks hold the values 0, 255" in told
+    assert re.search(r"^diameter +1[23]\.\d \(1[23]\.\d to 1[23]\.\d\) px$", told, re.MULTILINE)
+    assert re.search(r"^enhancing lesions +100 % of 4$", told, re.MULTILINE)
     assert "4 cases: train 3 cases of 3 patients, validation 1 cases of 1 patients" in told
     assert "name it by --disease" in told
     manifest = json.loads((tmp_path / "m.json").read_text())
     assert f"Manifest digest {manifest['sha256']}" in told
+
+
+def test_data_lists_each_case_only_when_asked(
+    write_cases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_cases(tmp_path / "own")
+    assert main(["data", "--cases", str(folder), "--cache", str(tmp_path / "cache"), "--list"]) == 0
+    listed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("case_")]
+    assert len(listed) == 4
+    assert all("64×64×1  values 0, 255  1 lesions" in line for line in listed)
 
 
 def test_data_stops_with_a_sentence_that_names_the_file(

@@ -6,7 +6,12 @@ from metseg_api.uploads.multipart import MAX_FILES
 
 FILES = {
     "type": "array",
-    "items": {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1},
+    "items": {
+        "type": "string",
+        "format": "binary",  # by which Swagger UI and generators of clients know a file
+        "contentMediaType": "application/octet-stream",
+        "minLength": 1,
+    },
     "maxItems": MAX_FILES,
 }
 UPLOAD_FORM = {
@@ -17,8 +22,13 @@ UPLOAD_FORM = {
             "required": False,
             "description": "A name for this very upload, best a UUID: sent again with the same key and the same "
             "parts it is answered with the job that is there already. Forgotten with the job.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-            "example": IDEMPOTENCY_KEY,
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 255,
+                "pattern": "^[!-~]([ -~]*[!-~])?$",
+                "examples": [IDEMPOTENCY_KEY],  # as an example of the parameter /docs would send it with each try
+            },
         }
     ],
     "requestBody": {

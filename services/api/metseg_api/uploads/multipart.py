@@ -29,9 +29,10 @@ hundred bytes, and storing one costs far more, so a form of too many is to be fo
 
 @dataclass(frozen=True)
 class PartBegin:
-    """A part of this name begins; the file name beside it was not looked at."""
+    """A part of this name begins; of the file name beside it only whether there is one was looked at."""
 
     name: str
+    has_file_name: bool
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class _Parts:
         self._named[name] += 1
         if self._named[name] > MAX_FILES:
             raise RequestError(f"A scan has at most {MAX_FILES} files; send more as one zip file.")
-        self.events.append(PartBegin(name.decode("latin-1")))
+        self.events.append(PartBegin(name.decode("latin-1"), has_file_name=bool(options.get(b"filename"))))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         self.events.append(PartData(data[start:end]))

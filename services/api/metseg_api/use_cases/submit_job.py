@@ -31,6 +31,7 @@ from metseg_api.uploads.multipart import (
     Event,
     PartBegin,
     PartData,
+    PartEnd,
     announced_bytes,
     boundary_of,
     check_length,
@@ -69,17 +70,27 @@ class JobForm:
         return JobRequest.model_validate(self._given)
 
     def begin(self, name: str) -> None:
-        """A part of this name begins.
+        """A part of this name begins; that of a file counts once `begin_file` is called.
 
         Raises:
-            RequestError: There is no such field, it came before, or the part before said otherwise.
+            RequestError: There is no such field, or it came before.
         """
         if name not in (*FILE_PARTS, *FIELDS):
             raise RequestError(
                 f"The form has a part of an unknown name; known are {', '.join((*FILE_PARTS, *FIELDS))}."
             )
-        if name in self._seen and name not in FILE_PARTS:
+        if name in FILE_PARTS:
+            return
+        if name in self._seen:
             raise RequestError(f"The form has more than one part named {name}.")
+        self._seen.add(name)
+
+    def begin_file(self, name: str) -> None:
+        """The part that began last holds a file.
+
+        Raises:
+            RequestError: It is an earlier scan, and a field before named earlier jobs.
+        """
         self._seen.add(name)
         self._check_one_way()
 
@@ -217,25 +228,37 @@ async def _discarding(backends: Backends, job_id: str) -> AsyncIterator[None]:
 async def _receive(
     events: AsyncIterator[Event], form: JobForm, uploads: Uploads, check: Callable[[str], Awaitable[None]]
 ) -> None:
-    name, value = "", b""
+    """Store the files and read the fields; an empty file part without a file name counts as not sent.
+
+    Browsers and Swagger UI send such a part for a file that nobody has chosen.
+    """
+    name, value, is_stored = "", b"", False
     async for event in events:
         if isinstance(event, PartBegin):
-            name, value = event.name, b""
+            name, value, is_stored = event.name, b"", False
             form.begin(name)
-            if name in FILE_PARTS:
-                await uploads.begin(name)
+        if name in FILE_PARTS:
+            is_stored = await _store_file(event, name, form, uploads, is_stored=is_stored)
         elif isinstance(event, PartData):
-            if name in FILE_PARTS:
-                await uploads.write(event.data)
-                continue
             value += event.data
             if len(value) > MAX_FIELD_BYTES:
                 raise RequestError(f"The field {name} is longer than {MAX_FIELD_BYTES} bytes.")
-        elif name in FILE_PARTS:
-            await uploads.end()
-        else:
+        elif isinstance(event, PartEnd):
             form.end(name, value)
             await check(name)
+
+
+async def _store_file(event: Event, name: str, form: JobForm, uploads: Uploads, *, is_stored: bool) -> bool:
+    """Take the next event of a file part; return whether the part is being stored."""
+    if not is_stored and (isinstance(event, PartData) or (isinstance(event, PartBegin) and event.has_file_name)):
+        form.begin_file(name)
+        await uploads.begin(name)
+        is_stored = True
+    if isinstance(event, PartData):
+        await uploads.write(event.data)
+    elif isinstance(event, PartEnd) and is_stored:
+        await uploads.end()
+    return is_stored
 
 
 def _publish(backends: Backends, record: JobRecord, audit_logger: AuditLogger) -> Accepted:

@@ -7,6 +7,7 @@ from pathlib import Path
 from metseg.errors import RequestError
 from metseg_trainer.commands.output import say
 from metseg_trainer.commands.paths import add_places
+from metseg_trainer.keras_start import load_keras
 
 SHORT = "put models side by side and name the best"
 
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         RequestError: No model is named, or one twice.
     """
+    load_keras()
     from metseg_trainer.commands.models import cases_to_judge, open_exported, open_run
     from metseg_trainer.evaluation import comparison as comparing
     from metseg_trainer.reporting import comparison_html

@@ -12,16 +12,18 @@ from metseg_trainer.datasets import LAYOUTS, Case, Target, choose_layout, find_c
 from metseg_trainer.datasets.splits import PATIENT_SEED, draw_patients
 
 if TYPE_CHECKING:
+    from metseg_trainer.datasets.summary import CaseFacts
     from metseg_trainer.recipes.recipe import Source
     from metseg_trainer.training_data.sources import Paths
 
 FOLDS = 5
 
-SHORT = "list and check images and masks"
+SHORT = "summarise and check images and masks"
 
 DESCRIPTION = """\
-List what a folder holds: layout, cases, patients, the values of each mask, lesions, and the part of each patient.
-Then run every check that stands before a training, and write the manifest: each file with its SHA-256.
+Summarise what a folder can teach: layout, cases and patients by part, sizes and numbers of lesions, their contrast
+and build, how many enhance, and whether heads have a skull. With --list each case is listed, too. Then run every
+check that stands before a training, and write the manifest: each file with its SHA-256.
 
 What stops, with a sentence that names the file: an image without its mask, a mask of another size, a value outside
 of the label scheme, labels that look swapped, a patient in two parts of the split, and an image that is on both
@@ -40,6 +42,7 @@ EXAMPLES = """\
 examples:
   metseg-train data --cases Pretreat-MetsToBrain-Masks --target tumour_core --validation-share 0.2
   metseg-train data --cases my-slices --disease meningioma --manifest runs/my-slices.json
+  metseg-train data --cases my-slices --list
   metseg-train data --cases ../shared/data/cheng_t1c --write-folds splits/cheng_t1c.json
   metseg-train data --cases ../shared/data/cheng_t1c --split splits/cheng_t1c.json"""
 
@@ -70,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=PATIENT_SEED, help="of the patients that are drawn (%(default)s)"
     )
     parser.add_argument("--fold", type=int, default=0, help="with --split, the fold that is kept (%(default)s)")
+    parser.add_argument("--list", action="store_true", help="say of each case, too, what it holds")
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="where to write the manifest")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help="prepared slices (%(default)s)"
@@ -103,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
         _write_folds(options, cases)
     source = _source(options, layout.name, cases)
     places = Paths(options.cases, options.cases, Path(), options.cache)
-    _list_cases(source, places, cases)
+    _summarise(source, places, cases, list_cases=options.list)
     check_sources([source], places, Preprocessing())
     say("No image is on both sides of the split, and no labels look swapped.")
     manifest = build_manifest(source, places)
@@ -144,24 +148,41 @@ def _write_folds(options: argparse.Namespace, cases: Sequence[Case]) -> None:
     say(f"The folds are in {options.write_folds}.")
 
 
-def _list_cases(source: "Source", places: "Paths", cases: Sequence[Case]) -> None:
+def _summarise(source: "Source", places: "Paths", cases: Sequence[Case], *, list_cases: bool) -> None:
+    """Say what the cases hold, all together and, if wanted, one by one.
+
+    Raises:
+        InputError: A case cannot be read, or none shows a lesion.
+    """
+    from metseg_trainer.datasets.prepared_cases import load_cases
     from metseg_trainer.datasets.summary import expect_lesions, list_facts
     from metseg_trainer.training_data.manifest import UNUSED
     from metseg_trainer.training_data.sources import parts_of
+    from metseg_trainer.training_data.statistics import LEGEND, describe, measure_case
 
     part_of = {case.name: part for part, names in parts_of(source, places).items() for case in names}
     facts = []
     for fact in list_facts(cases):
         facts.append(fact)
-        names = fact.case.labelling.names
-        voxels = ", ".join(f"{count} {name}" for count, name in zip(fact.lesion_voxels, names, strict=True))
-        say(
-            f"{fact.case.name}  patient {fact.case.patient}  {part_of.get(fact.case.name, UNUSED)}  "
-            f"{'×'.join(map(str, fact.shape))}  values {', '.join(map(str, fact.values))}  "
-            f"{fact.lesions} lesions  voxels: {voxels}"
-        )
+        if list_cases:
+            say(_case_line(fact, part_of.get(fact.case.name, UNUSED)))
     expect_lesions(facts, source.name)
     say(_totals(part_of, {case.name: case.patient for case in cases}))
+    say(f"masks hold the values {', '.join(map(str, sorted({value for fact in facts for value in fact.values})))}")
+    prepared = load_cases(cases, Preprocessing(), places.cache)
+    statistics = [measure_case(fact, made) for fact, made in zip(facts, prepared, strict=True)]
+    for line in (*describe(statistics), LEGEND):
+        say(line)
+
+
+def _case_line(fact: "CaseFacts", part: str) -> str:
+    names = fact.case.labelling.names
+    voxels = ", ".join(f"{count} {name}" for count, name in zip(fact.lesion_voxels, names, strict=True))
+    return (
+        f"{fact.case.name}  patient {fact.case.patient}  {part}  "
+        f"{'×'.join(map(str, fact.shape))}  values {', '.join(map(str, fact.values))}  "
+        f"{fact.lesions} lesions  voxels: {voxels}"
+    )
 
 
 def _totals(part_of: Mapping[str, str], patient_of: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from metseg_trainer.commands.output import say
 from metseg_trainer.commands.paths import add_places
+from metseg_trainer.keras_start import load_keras
 from metseg_trainer.training.run_folder import RunFolder
 
 SHORT = "measure a model"
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
+    load_keras()
     from metseg_trainer.commands.models import cases_to_judge, open_exported, open_run
     from metseg_trainer.evaluation.evaluate import choose, describe_confidence, describe_point, measure
     from metseg_trainer.evaluation.report import KEPT_APART, OWN_CASES

@@ -7,6 +7,7 @@ from metseg.errors import InputError
 from metseg.schemas.model_card import CARD_PATH, ModelCard
 from metseg_trainer.commands.output import say
 from metseg_trainer.commands.paths import add_places, find_places
+from metseg_trainer.keras_start import load_keras
 from metseg_trainer.training.run_folder import RunFolder
 
 SHORT = "write what TF Serving hosts"
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
+    load_keras()
     from metseg_trainer.export import shipped_weights
     from metseg_trainer.training.pruning import prune_run
 

@@ -11,6 +11,7 @@ from metseg_trainer.commands.output import say
 from metseg_trainer.commands.paths import add_places, find_places
 from metseg_trainer.datasets import LAYOUTS, Target, choose_layout, find_cases
 from metseg_trainer.datasets.splits import PATIENT_SEED, draw_patients
+from metseg_trainer.keras_start import load_keras
 from metseg_trainer.recipes.custom import LESION_FRACTION, VALIDATION_SLICES, OwnChoices, recipe_for_source
 from metseg_trainer.recipes.options import LossKind, Precision
 from metseg_trainer.recipes.recipe import Attribution, Recipe, Source
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     folder = RunFolder(options.run or Path("runs") / recipe.name)
     places = find_places(options, recipe, "train")
+    load_keras()
     from metseg_trainer.training.devices import Hardware
     from metseg_trainer.training.fit import fit
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metseg_trainer.commands.output import say
+from metseg_trainer.keras_start import load_keras
 from metseg_trainer.recipes.options import Precision
 
 SHORT = "teach the InceptionV3 encoder on classes of slices"
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry it out."""
+    load_keras()
     from metseg_trainer.datasets.class_folders import find_class_folders
     from metseg_trainer.training.pretraining import WEIGHTS, Pretraining, pretrain
 

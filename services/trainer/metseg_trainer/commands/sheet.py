@@ -11,6 +11,7 @@ from metseg.schemas.model_card import Clahe, Preprocessing
 from metseg_trainer.commands.data import add_labelling
 from metseg_trainer.commands.output import say
 from metseg_trainer.datasets import find_cases
+from metseg_trainer.keras_start import load_keras
 
 MOST_CLIPPED = 100
 
@@ -54,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         RequestError: A number is out of its range.
     """
+    load_keras()
     from metseg_trainer.batches.contact_sheet import draw_implants, draw_sheet
     from metseg_trainer.batches.sampling import make_pool
     from metseg_trainer.batches.shares import Share

@@ -36,14 +36,20 @@ def enhancing_share(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float
     Returns:
         0 for an empty mask, 1 where the mask has no surroundings to be compared with.
     """
-    tumour = np.ascontiguousarray(mask > 0, dtype=np.uint8)
+    tumour = mask > 0
     if not tumour.any():
         return 0.0
-    inner, outer = (cv2.dilate(tumour, _disc(radius)) for radius in RING_PX)
-    ring = pixels[(outer > 0) & (inner == 0) & (pixels > _TISSUE)]
-    if not len(ring):
+    around = surroundings_of(pixels, tumour)
+    if not len(around):
         return 1.0
-    return float((pixels[tumour > 0] > BRIGHTER * np.median(ring)).mean())
+    return float((pixels[tumour] > BRIGHTER * np.median(around)).mean())
+
+
+def surroundings_of(pixels: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the grey values of the tissue around a region of a slice, both (x, y); see `RING_PX`."""
+    inner, outer = (cv2.dilate(region.astype(np.uint8), _disc(radius)) for radius in RING_PX)
+    ring: NDArray[np.bool_] = (outer > 0) & (inner == 0) & (pixels > _TISSUE)
+    return pixels[ring]
 
 
 def strata_of(cases: Sequence[Case], prepared: Sequence[PreparedCase]) -> dict[str, str]:

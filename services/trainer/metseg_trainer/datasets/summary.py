@@ -19,14 +19,21 @@ class CaseFacts:
         shape: Voxels along x, y and z.
         values: The values in the mask's file, in order.
         lesion_voxels: Voxels of each class of its labelling, from class 1 on.
-        lesions: Number of lesions.
+        lesion_sizes: Voxels of each lesion.
+        spacing: Distance of voxels along x, y and z in mm; 1 for a picture, which does not tell.
     """
 
     case: Case
     shape: tuple[int, int, int]
     values: tuple[int, ...]
     lesion_voxels: tuple[int, ...]
-    lesions: int
+    lesion_sizes: tuple[int, ...]
+    spacing: tuple[float, float, float]
+
+    @property
+    def lesions(self) -> int:
+        """Number of lesions."""
+        return len(self.lesion_sizes)
 
 
 def list_facts(cases: Iterable[Case]) -> Iterator[CaseFacts]:
@@ -37,13 +44,15 @@ def list_facts(cases: Iterable[Case]) -> Iterator[CaseFacts]:
     """
     for case in cases:
         values, classes = read_values(case), read_mask(case)
+        sizes = np.bincount(read_lesions(case).array.reshape(-1))
         counts = np.bincount(classes.array.reshape(-1), minlength=case.labelling.lesion_classes + 1)
         yield CaseFacts(
             case=case,
             shape=classes.shape,
             values=tuple(known_values(case, values.array)),
             lesion_voxels=tuple(int(count) for count in counts[1:]),
-            lesions=len(np.unique(read_lesions(case).array)) - 1,
+            lesion_sizes=tuple(int(count) for count in sizes[1:][sizes[1:] > 0]),
+            spacing=classes.spacing_mm,
         )
 
 
