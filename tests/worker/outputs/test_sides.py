@@ -1,5 +1,6 @@
 """Page, document and report tell one side of a lesion, also where the file's origin lies beside the head."""
 
+import csv
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from metseg_ui.text import totals
 from metseg_ui.viewer.captions import lesion_table
 from metseg_ui.viewer.study import Study, combine
 from metseg_worker.anatomy.neck import anatomy_of
+from metseg_worker.outputs.images_and_csv import write_table
 from metseg_worker.outputs.overlay import draw_largest
 from metseg_worker.outputs.pdf import Pictures, write_pdf
 from metseg_worker.outputs.report import AskedModel, build_report
@@ -94,5 +96,8 @@ def test_no_side_is_told_where_the_file_knows_none(tmp_path: Path) -> None:
     assert "Side" not in lesion_table(report, study)
     assert all(study.slice(plane, 10).edges is None for plane in study.planes)
     assert not re.search(r"\b(left|right) \d+ mm", document_of(report, tmp_path))
+    write_table(report, tmp_path / "lesions.csv")
+    rows = list(csv.DictReader((tmp_path / "lesions.csv").read_text("utf-8").splitlines()))
+    assert [(row["hemisphere"], row["right_of_midplane_mm"]) for row in rows] == [("", "")] * 2
     middle = (0, drawn.height // 2 - 15, 30, drawn.height // 2 + 15)  # where R stands
     assert ImageChops.difference(drawn.crop(middle), lettered.crop(middle)).getbbox() is not None
