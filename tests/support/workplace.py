@@ -46,6 +46,7 @@ class Workplace:
     dispatcher: Dispatcher
     holders: JobLeases
     job_timeout_s: float = 60
+    predict_timeout_s: float = 10
     serving_patience_s: float = 60
 
     def submit(self, *contents: bytes, previous_scan: Sequence[bytes] = (), **request: object) -> str:
@@ -75,7 +76,7 @@ class Workplace:
 
     def attempt(self, job_id: str, attempt: int = 1) -> JobResult | None:
         """Make an attempt in this process."""
-        with closing(ServingClient(self.serving.target, timeout_s=10)) as client:
+        with closing(ServingClient(self.serving.target, timeout_s=self.predict_timeout_s)) as client:
             patience = Patience(self.serving_patience_s)
             dependencies = Dependencies(
                 self.store, ModelLibrary(self.folder / "models"), client, "a test", patience

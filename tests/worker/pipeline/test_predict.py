@@ -1,5 +1,6 @@
 """What an attempt does while TF Serving answers, is away, or reloads."""
 
+import threading
 import time
 
 import grpc
@@ -140,6 +141,21 @@ def test_a_batch_that_is_too_large_for_the_server_is_asked_for_in_halves(place: 
     for name in ("mask.nii.gz", "probability.nii.gz"):
         images = [nibabel.load(place.artefact(final.job_id, name)) for final in (straight, halved)]
         assert np.array_equal(*(image.get_fdata() for image in images))
+
+
+def test_a_server_that_is_too_slow_for_whole_batches_is_asked_for_less_at_a_time(place: Workplace):
+    place.predict_timeout_s, place.serving_patience_s = 1.0, 20
+    computing, sizes = threading.Lock(), []
+
+    def compute(slices: int) -> None:
+        with computing:  # one call after the other, also those that nobody waits for any more
+            sizes.append(slices)
+            time.sleep(0.2 * slices)
+
+    place.serving.refuses = compute
+    final = place.attempt(place.submit(nifti(deep_head()[:, :, :24])))
+    assert final.state is JobState.SUCCEEDED
+    assert sum(sizes) <= 3 * 24  # what is computed in vain stays bounded
 
 
 @pytest.mark.parametrize(("status", "code"), [(EXHAUSTED, "serving_exhausted"), (INTERNAL, "serving_internal")])

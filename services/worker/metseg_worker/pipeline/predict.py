@@ -98,7 +98,9 @@ def predictor(
 ) -> Predict:
     """A `Predict` that asks one version of a model, several batches in flight.
 
-    A batch for which the server has no memory is asked for in halves from then on, one at a time.
+    A batch for which the server has no memory is asked for in halves from then on, one at a time. After an answer
+    that came too late, batches are sent one at a time, and where that is too late as well, in halves: a server goes
+    on computing what nobody waits for any more, and never catches up with whole batches that are sent again.
 
     Args:
         serving: The connection.
@@ -122,6 +124,8 @@ def predictor(
             except MAY_PASS as exc:
                 if isinstance(exc, ServingExhaustedError):
                     pieces.halve()
+                elif isinstance(exc, ServingTimeoutError):
+                    pieces.ease()
                 patience.wait(_reason(serving, model, exc), check)
 
     return predict
@@ -176,6 +180,12 @@ class _Pieces:
         largest = max(map(len, self._unanswered), default=1)
         self._most, self.in_flight = max(largest // 2, 1), 1
         self._unanswered = deque(piece for batch in self._unanswered for piece in self._cut(batch))
+
+    def ease(self) -> None:
+        """Send one piece at a time from now on; where that was done already, pieces of half the size."""
+        if self.in_flight == 1:
+            self.halve()
+        self.in_flight = 1
 
     def _cut(self, batch: Slices) -> Iterator[Slices]:
         size = self._most or len(batch)
