@@ -9,15 +9,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = ("shared", "client", "services", "deploy", "benchmarks", "tests")
 PARENTS = ("shared", "client", "services/*")
-NAMES_NO_MODULES = {"ui.md"}  # its section "Code" is being rewritten
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 @each_page
 def test_every_file_of_code_that_a_page_names_exists(page: Path) -> None:
-    if page.name in NAMES_NO_MODULES:
-        pytest.skip("this page is being rewritten")
     modules = [f"/{path.relative_to(ROOT)}" for folder in CODE for path in (ROOT / folder).rglob("*.py")]
     named = re.findall(r"(?<![\w./-])([\w./-]+\.py)\b", page.read_text(encoding="utf-8"))
     assert [name for name in named if not any(module.endswith(f"/{name}") for module in modules)] == []

@@ -22,7 +22,6 @@ from metseg.queue.redis import (
     KEPT_S,
     NEWS_CHANNEL,
     PROGRESS_KEY,
-    RETRIES,
     TOTALS_KEY,
     WATCHED_KEY,
     connect,
@@ -39,6 +38,9 @@ ENDED_KEPT_S: Final = 3600
 """How long RQ remembers an attempt that ended."""
 GRACE_S: Final = 30
 """RQ ends an attempt that is this much past its own time limit."""
+
+RETRIES: Final = "retries"
+"""Among the totals, the attempts at a job after its first one."""
 
 CIRCUIT_OPEN_S: Final = 2.0
 PROBE_KEY: Final = "metseg:probe"

@@ -14,13 +14,12 @@ from redis.retry import Retry
 from metseg import errors
 from metseg.queue.circuit_breaker import CircuitBreaker, CircuitOpenError
 
-RETRIES: Final = "retries"
-
 GUARDED_ANSWER_S: Final = 1.0
 """The time limit of a client with a circuit breaker, which is for those whose callers wait."""
 
 TOTALS_KEY: Final = "metseg:totals"
-"""Counts since Redis began: `ended:<state>:<code>`, `seconds:<stage>` with `times:<stage>`, and `RETRIES`."""
+"""Counts since Redis began: `ended:<state>:<code>`, `seconds:<stage>` with `times:<stage>`, and
+`dispatcher.RETRIES`."""
 
 
 PROGRESS_KEY: Final = "metseg:progress:{}"

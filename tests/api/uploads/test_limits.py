@@ -19,11 +19,11 @@ from redis_fixture import RedisServer
 from metseg.queue.dispatcher import open_queue
 from metseg.queue.redis import HOLDER_KEY, connect
 from metseg.queue.statistics import Throughput
+from metseg.queue.upload_room import UPLOADS_KEY
 from metseg.schemas.job import new_job_id
 from metseg_api.auth.api_keys import KeyFile, Scope
 from metseg_api.errors import QueueFullError, RateLimitedError
 from metseg_api.uploads.limits import Admission, Limits
-from metseg_api.uploads.reservations import UPLOADS_KEY
 
 SCAN = {"file": ("x", b"scan bytes")}
 Limited = Callable[..., AbstractContextManager[ApiService]]
@@ -129,7 +129,7 @@ def test_a_key_may_ask_so_often_a_minute_and_no_more(limited: Limited) -> None:
 def test_a_request_counts_for_a_minute_from_its_own_moment(
     limited: Limited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metseg_api.uploads.limits.WINDOW_S", 4)
+    monkeypatch.setattr("metseg.queue.request_rate.WINDOW_S", 4)
     with limited(max_requests_per_minute=3) as api:
         check = api.app.state.backends.admission.check_rate
         began = time.monotonic()

@@ -1,20 +1,18 @@
 """The public keys of an OpenID Connect issuer: out of a file, or fetched from the issuer and kept for a while.
 
-The only module of the API that asks another server over HTTP; it follows no redirects, so that it asks nobody
-but whom the settings and the issuer's own document name.
+It follows no redirects, so that it asks nobody but whom the settings and the issuer's own document name.
 """
 
 import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException, HTTPMessage
 from ipaddress import ip_address
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, TypeAlias
-from urllib.error import HTTPError
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+import httpx
 
 from metseg.errors import SettingsError
 from metseg_api.errors import IssuerUnavailableError
@@ -114,7 +112,7 @@ class FetchedKeys:
         self._tried_at = now
         try:
             self._keys = _key_list(self._fetch(self._key_address()))
-        except (OSError, HTTPException, ValueError):
+        except (httpx.HTTPError, OSError, ValueError):
             return  # what is known goes on
         self._fetched_at = now
 
@@ -132,33 +130,28 @@ class JsonFetcher:
     """Gets JSON from an address; the environment's proxy is used where it names one."""
 
     def __init__(self) -> None:
-        self._opener = build_opener(_NoRedirects)
+        self._client = httpx.Client(
+            timeout=ANSWER_WITHIN_S, headers={"Accept": "application/json"}, follow_redirects=False
+        )
 
     def __call__(self, address: str) -> Any:
         """What the address answers.
 
         Raises:
-            OSError: It does not answer, or not with 200.
-            HTTPException: Its answer is no HTTP.
+            httpx.HTTPError: It does not answer within `ANSWER_WITHIN_S`, or not with 200.
             ValueError: Its answer is no JSON, or too long.
         """
-        request = Request(address, headers={"Accept": "application/json"})
-        try:
-            with self._opener.open(request, timeout=ANSWER_WITHIN_S) as answer:
-                body = answer.read(MOST_BYTES + 1)
-        except HTTPError as exc:
-            exc.close()
-            raise
-        if len(body) > MOST_BYTES:
-            raise ValueError("the answer is too long")
+        until, body = time.monotonic() + ANSWER_WITHIN_S, bytearray()
+        with self._client.stream("GET", address) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise httpx.HTTPError(f"answered {answer.status_code}")
+            for piece in answer.iter_bytes():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise ValueError("the answer is too long")
+                if time.monotonic() > until:
+                    raise httpx.ReadTimeout("the answer takes too long")
         return json.loads(body)
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """Follow none, which makes an error of it."""
 
 
 def is_safe_address(address: str) -> bool:

@@ -7,20 +7,16 @@ key. Redis only knows the keys whose first upload is still on its way, so that t
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
-from metseg.errors import QueueUnavailableError, RequestError
+from metseg.errors import RequestError
 from metseg.queue.circuit_breaker import CircuitBreaker
-from metseg.queue.redis import are_there, connect, redis_errors
+from metseg.queue.upload_locks import UploadLocks
 from metseg.schemas.job import JobRecord
 from metseg_api.errors import KeyInFlightError, KeyReusedError
-
-IN_FLIGHT_KEY = "metseg:key:{}"
-IN_FLIGHT_S = 120.0
-"""An upload that takes longer, or whose API died, no longer keeps a repetition out: the store decides then."""
 
 _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 
@@ -56,7 +52,7 @@ class KeysInFlight:
     """The keys whose upload is on its way, among all APIs of one Redis."""
 
     def __init__(self, redis_url: str, breaker: CircuitBreaker | None = None) -> None:
-        self._redis = connect(redis_url, breaker)
+        self._locks = UploadLocks(redis_url, breaker)
 
     @asynccontextmanager
     async def holding(self, key: str | None) -> AsyncIterator[None]:
@@ -69,20 +65,8 @@ class KeysInFlight:
         if key is None:
             yield
             return
-        name = IN_FLIGHT_KEY.format(key)
-        lock = self._redis.lock(name, timeout=IN_FLIGHT_S, thread_local=False)
-
-        def take() -> bool:
-            with redis_errors():
-                if are_there(self._redis, [name], longest_s=IN_FLIGHT_S) == [True]:
-                    return False
-                return bool(lock.acquire(blocking=False))
-
-        def let_go() -> None:
-            with suppress(QueueUnavailableError), redis_errors():  # it may have run out meanwhile
-                lock.release()
-
-        if not await run_sync(take):
+        let_go = await run_sync(self._locks.take, key)
+        if let_go is None:
             raise KeyInFlightError("An upload with this Idempotency-Key is on its way; ask again when it is done.")
         try:
             yield
@@ -92,4 +76,4 @@ class KeysInFlight:
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        self._locks.close()

@@ -8,34 +8,17 @@ how many jobs may wait, and how much room the store must keep. Uploads reserve t
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
-from uuid import uuid4
 
 from metseg.errors import QueueUnavailableError
 from metseg.queue.circuit_breaker import CircuitBreaker
 from metseg.queue.dispatcher import Dispatcher
-from metseg.queue.redis import connect, redis_errors
+from metseg.queue.request_rate import RequestRate
 from metseg.queue.statistics import WaitingLine
 from metseg.storage.blob_store import BlobStore
 from metseg_api.errors import QueueFullError, RateLimitedError, StoreFullError
 from metseg_api.settings import ApiSettings
 
-RATE_KEY = "metseg:rate:{}"
-WINDOW_S = 60
-"""How long a request counts."""
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
-
-# A set of the requests that count, each under the microsecond of Redis' own clock at which it came.
-_RATE = """
-local told = redis.call('TIME')
-local now, window = told[1] * 1000000 + told[2], tonumber(ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - window)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then
-    return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] + window - now
-end
-redis.call('ZADD', KEYS[1], now, ARGV[3])
-redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
-return 0
-"""
 
 
 @dataclass(frozen=True)
@@ -72,8 +55,7 @@ class Admission:
     """Counts and compares; a method returns where there is room."""
 
     def __init__(self, redis_url: str, limits: Limits, breaker: CircuitBreaker | None = None) -> None:
-        self._redis = connect(redis_url, breaker)
-        self._rate_script = self._redis.register_script(_RATE)
+        self._rate = RequestRate(redis_url, breaker)
         self._limits = limits
 
     def check_rate(self, key_id: str) -> None:
@@ -85,12 +67,9 @@ class Admission:
         """
         most = self._limits.requests_per_minute
         with suppress(QueueUnavailableError):
-            with redis_errors():
-                wait_us = self._rate_script(
-                    keys=[RATE_KEY.format(key_id)], args=[most, int(WINDOW_S * 1e6), uuid4().hex]
-                )
-            if wait_us:
-                raise RateLimitedError(f"This key may ask {most} times a minute.", int(wait_us) / 1e6)
+            wait_s = self._rate.count(key_id, most)
+            if wait_s:
+                raise RateLimitedError(f"This key may ask {most} times a minute.", wait_s)
 
     def check_queue(self, dispatcher: Dispatcher, line: WaitingLine) -> None:
         """Make sure that one more job may wait.
@@ -114,7 +93,7 @@ class Admission:
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        self._rate.close()
 
 
 def queue_full(limits: Limits, line: WaitingLine) -> QueueFullError:

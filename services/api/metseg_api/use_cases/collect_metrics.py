@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from metseg.errors import QueueUnavailableError, StoreError
-from metseg.queue.redis import RETRIES
+from metseg.queue.dispatcher import RETRIES
 from metseg.schemas.job import Priority
 from metseg_api.backends import Backends
 from metseg_api.prometheus_text import Sample, metric, plain, samples

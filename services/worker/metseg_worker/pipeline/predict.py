@@ -99,8 +99,8 @@ def predictor(
     """A `Predict` that asks one version of a model, several batches in flight.
 
     A batch for which the server has no memory is asked for in halves from then on, one at a time. After an answer
-    that came too late, batches are sent one at a time, and where that is too late as well, in halves: a server goes
-    on computing what nobody waits for any more, and never catches up with whole batches that are sent again.
+    that came too late, batches are sent one at a time, and where that is too late as well, in halves: a server
+    goes on computing what nobody waits for any more, and never catches up with whole batches that are sent again.
 
     Args:
         serving: The connection.
