@@ -64,9 +64,9 @@ def test_ends_are_counted_by_state_and_code_and_stages_by_their_time(own_api: Ap
     own_api.dispatcher.tell_end(ended(JobState.FAILED, "input_damaged"), {"read": 0.5})
     own_api.http.post(f"/v1/jobs/{own_api.submitted()}/cancel")
     told = metrics(own_api)
-    assert told['metseg_jobs_ended_total{state="succeeded",code=""}'] == 1
-    assert told['metseg_jobs_ended_total{state="failed",code="input_damaged"}'] == 1
-    assert told['metseg_jobs_ended_total{state="cancelled",code=""}'] == 1
+    assert told['metseg_jobs_ended_total{code="",state="succeeded"}'] == 1
+    assert told['metseg_jobs_ended_total{code="input_damaged",state="failed"}'] == 1
+    assert told['metseg_jobs_ended_total{code="",state="cancelled"}'] == 1
     assert told['metseg_stage_seconds_sum{stage="read"}'] == 2.0
     assert told['metseg_stage_seconds_count{stage="read"}'] == 2
     assert told['metseg_stage_seconds_count{stage="predict"}'] == 1

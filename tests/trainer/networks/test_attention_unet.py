@@ -6,7 +6,6 @@ import pytest
 from untrained import noise, unsettle_norms
 
 from metseg.errors import RequestError
-from metseg_trainer.networks.attention_maps import attention_maps
 from metseg_trainer.networks.attention_unet import AttentionUNet, attention_gate
 from metseg_trainer.networks.batch_norm_folding import count_gflop
 from metseg_trainer.networks.presets import build_network
@@ -60,21 +59,6 @@ def test_a_gate_weights_by_at_most_one_and_at_least_zero(network: keras.Model) -
     assert alpha.min() >= 0
     assert alpha.max() <= 1
     assert alpha.std() > 0
-
-
-def test_attention_maps_show_what_each_gate_lets_through(network: keras.Model) -> None:
-    maps = attention_maps(network, noise(2, SIDE))
-    assert [one.shape for one in maps] == [(2, SIDE, SIDE)] * 2
-    alpha = keras.Model(network.input, network.get_layer("gate0_alpha").output).predict(noise(2, SIDE), verbose=0)
-    np.testing.assert_allclose(maps[0], alpha[..., 0], atol=1e-6)
-    for one in maps:
-        assert one.dtype == np.float32
-        assert 0 <= one.min() < one.max() <= 1
-
-
-def test_a_network_without_gates_has_no_attention_maps() -> None:
-    with pytest.raises(RequestError, match="expected a network with attention gates"):
-        attention_maps(build_network("unet_plus_plus", "tiny", (SIDE, SIDE)), noise(1, SIDE))
 
 
 @pytest.mark.parametrize("levels", [2, 5, 6])

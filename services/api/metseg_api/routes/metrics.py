@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request, Response
 from metseg_api.auth.api_keys import Scope
 from metseg_api.backends import BackendsOf
 from metseg_api.jobs.watcher import WatchOf
+from metseg_api.metric_families import MEDIA_TYPE
 from metseg_api.openapi.document import SCOPE_PROBLEMS, answer, links, problems
 from metseg_api.openapi.examples import METRICS
-from metseg_api.prometheus_text import MEDIA_TYPE
 from metseg_api.routes.dependencies import needs
 from metseg_api.supervision import SupervisorOf
 from metseg_api.use_cases.collect_metrics import exposition

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
+from prometheus_client.core import Metric
+
 from metseg.errors import QueueUnavailableError, StoreError
 from metseg.queue.dispatcher import RETRIES
 from metseg.schemas.job import Priority
 from metseg_api.backends import Backends
-from metseg_api.prometheus_text import Sample, metric, plain, samples
+from metseg_api.metric_families import Sample, as_text, counter, gauge, plain, summary
 
 
 class HttpFigures:
@@ -28,8 +30,8 @@ class HttpFigures:
             requests, seconds = self._counted.get(key, (0, 0.0))
             self._counted[key] = requests + 1, seconds + duration_s
 
-    def lines(self) -> list[str]:
-        """The metrics as lines of text."""
+    def families(self) -> list[Metric]:
+        """The metrics."""
         with self._lock:
             counted = dict(self._counted)
         labelled = [
@@ -39,68 +41,57 @@ class HttpFigures:
         requests = [(labels, float(told[0])) for labels, told in labelled]
         seconds = [(labels, told[1]) for labels, told in labelled]
         return [
-            *metric("metseg_http_requests_total", "counter", "Requests answered by this process.", requests),
-            *metric("metseg_http_seconds_total", "counter", "Time until they were answered in full.", seconds),
+            counter("metseg_http_requests_total", "Requests answered by this process.", requests),
+            counter("metseg_http_seconds_total", "Time until they were answered in full.", seconds),
         ]
 
 
 def exposition(backends: Backends, http: HttpFigures, followers: int, *, loops_run: bool) -> str:
     """All metrics; what cannot be asked is left out, and `metseg_up` tells of which part that is."""
-    queue, store = _queue_lines(backends), _store_lines(backends)
-    parts = {"queue": bool(queue), "store": store is not None, "loops": loops_run}
+    queue, store = _of_queue(backends), _of_store(backends)
+    parts = {"queue": bool(queue), "store": bool(store), "loops": loops_run}
     up = [({"part": part}, float(is_up)) for part, is_up in parts.items()]
-    lines = [
-        *metric("metseg_up", "gauge", "Whether a part of the API or behind it works.", up),
-        *queue,
-        *(store or []),
-        *metric(
-            "metseg_followers", "gauge", "Requests that wait or stream events here.", [({}, float(followers))]
-        ),
-        *http.lines(),
-        *backends.webhook_figures.lines(),
-    ]
-    return "\n".join(lines) + "\n"
+    return as_text(
+        [
+            gauge("metseg_up", "Whether a part of the API or behind it works.", up),
+            *queue,
+            *store,
+            gauge("metseg_followers", "Requests that wait or stream events here.", plain(followers)),
+            *http.families(),
+            *backends.webhook_figures.families(),
+        ]
+    )
 
 
-def _queue_lines(backends: Backends) -> list[str]:
+def _of_queue(backends: Backends) -> list[Metric]:
     with suppress(QueueUnavailableError):
         line, totals, led = backends.line, backends.dispatcher.totals(), backends.holders.is_led()
         depth = [({"lane": lane.value}, float(line.depth(lane))) for lane in Priority]
         oldest = [({"lane": lane.value}, line.oldest_s(lane)) for lane in Priority]
+        retries = plain(totals.get(RETRIES, 0.0))
+        stages = _stages(totals, "seconds"), _stages(totals, "times")
+        dice = _pairs(totals, "dice"), _pairs(totals, "compared")
+        same = _pairs(totals, "same_count")
         return [
-            *metric("metseg_queue_depth", "gauge", "Attempts that wait for a worker.", depth),
-            *metric("metseg_queue_oldest_seconds", "gauge", "Wait of the one that waits longest.", oldest),
-            *metric("metseg_workers_alive", "gauge", "Workers that beat.", plain(line.pace().workers)),
-            *metric("metseg_reconciler_leads", "gauge", "Whether a reconciler leads.", plain(led)),
-            *metric("metseg_jobs_ended_total", "counter", "Jobs by state and error code.", _ended(totals)),
-            *metric(
-                "metseg_job_retries_total",
-                "counter",
-                "Attempts at a job after its first one.",
-                plain(totals.get(RETRIES, 0.0)),
-            ),
-            *metric("metseg_stage_seconds", "summary", "Time in each stage of a job.", ()),
-            *samples("metseg_stage_seconds_sum", _stages(totals, "seconds")),
-            *samples("metseg_stage_seconds_count", _stages(totals, "times")),
-            *metric("metseg_canary_dice", "summary", "Overlap of canary and stable version on a scan.", ()),
-            *samples("metseg_canary_dice_sum", _pairs(totals, "dice")),
-            *samples("metseg_canary_dice_count", _pairs(totals, "compared")),
-            *metric(
-                "metseg_canary_same_count_total",
-                "counter",
-                "Scans on which they found as many lesions.",
-                _pairs(totals, "same_count"),
-            ),
+            gauge("metseg_queue_depth", "Attempts that wait for a worker.", depth),
+            gauge("metseg_queue_oldest_seconds", "Wait of the one that waits longest.", oldest),
+            gauge("metseg_workers_alive", "Workers that beat.", plain(line.pace().workers)),
+            gauge("metseg_reconciler_leads", "Whether a reconciler leads.", plain(led)),
+            counter("metseg_jobs_ended_total", "Jobs by state and error code.", _ended(totals)),
+            counter("metseg_job_retries_total", "Attempts at a job after its first one.", retries),
+            summary("metseg_stage_seconds", "Time in each stage of a job.", *stages),
+            summary("metseg_canary_dice", "Overlap of canary and stable version on a scan.", *dice),
+            counter("metseg_canary_same_count_total", "Scans on which they found as many lesions.", same),
         ]
     return []
 
 
-def _store_lines(backends: Backends) -> list[str] | None:
+def _of_store(backends: Backends) -> list[Metric]:
     try:
         free = backends.blobs.free_bytes()
     except StoreError:
-        return None
-    return metric("metseg_store_free_bytes", "gauge", "Room left in the store.", plain(free))
+        return []
+    return [gauge("metseg_store_free_bytes", "Room left in the store.", plain(free))]
 
 
 def _ended(totals: Mapping[str, float]) -> list[Sample]:

@@ -4,7 +4,9 @@ import threading
 from collections import Counter
 from datetime import UTC, datetime
 
-from metseg_api.prometheus_text import metric, plain, samples
+from prometheus_client.core import Metric
+
+from metseg_api.metric_families import counter, plain, summary
 from metseg_api.webhooks.deliveries import Outcome, is_last
 
 
@@ -34,18 +36,16 @@ class WebhookFigures:
             elif is_last(number, status):
                 self._given_up += 1
 
-    def lines(self) -> list[str]:
-        """The metrics as lines of text; all are there from the beginning, so that the first event is a change."""
+    def families(self) -> list[Metric]:
+        """The metrics; all are there from the beginning, so that the first event is a change."""
         with self._lock:
             by_outcome = [({"outcome": one.value}, float(self._ended[one])) for one in Outcome]
             delivered = self._ended[Outcome.DELIVERED]
             repeated, given_up, delay_s = self._repeated, self._given_up, self._delay_s
-        name = "metseg_webhook_delay_seconds"
+        delay = plain(delay_s), plain(delivered)
         return [
-            *metric("metseg_webhook_attempts_total", "counter", "Attempts by how they ended.", by_outcome),
-            *metric("metseg_webhook_retries_total", "counter", "Those after a job's first.", plain(repeated)),
-            *metric("metseg_webhooks_given_up_total", "counter", "Ends of jobs left untold.", plain(given_up)),
-            *metric(name, "summary", "From a job's end until it was told.", ()),
-            *samples(f"{name}_sum", plain(delay_s)),
-            *samples(f"{name}_count", plain(delivered)),
+            counter("metseg_webhook_attempts_total", "Attempts by how they ended.", by_outcome),
+            counter("metseg_webhook_retries_total", "Those after a job's first.", plain(repeated)),
+            counter("metseg_webhooks_given_up_total", "Ends of jobs left untold.", plain(given_up)),
+            summary("metseg_webhook_delay_seconds", "From a job's end until it was told.", *delay),
         ]
