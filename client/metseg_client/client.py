@@ -100,14 +100,15 @@ class MetsegClient:
             idempotency_key: a name for this upload; sent again under it, the scan is still one job.
         """
         timeout = httpx.Timeout(self._wire.timeout_s, read=max(UPLOAD_ANSWER_S, self._wire.timeout_s))
-        answer = self._wire.send(
-            "POST",
-            "/v1/jobs",
-            data=(choices or Choices()).fields(),
-            files=[*file_parts(scan, "file"), *file_parts(previous_scan, "previous_file")],
-            timeout=timeout,
-            headers={} if idempotency_key is None else {"Idempotency-Key": idempotency_key},
-        )
+        with file_parts(file=scan, previous_file=previous_scan) as parts:
+            answer = self._wire.send(
+                "POST",
+                "/v1/jobs",
+                data=(choices or Choices()).fields(),
+                files=parts,
+                timeout=timeout,
+                headers={} if idempotency_key is None else {"Idempotency-Key": idempotency_key},
+            )
         return parsed(answer, Job)
 
     def job(self, job_id: str) -> Job:

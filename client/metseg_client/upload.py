@@ -1,7 +1,8 @@
 """A scan on its way to the API: what is chosen for it, and its files, read piece by piece."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,11 +55,21 @@ class Choices(Schema):
 Part = tuple[str, tuple[str, "BinaryIO | LazyFile", str]]
 
 
-def file_parts(scan: Scan, name: str) -> list[Part]:
-    """The parts of that name of the form, which hold a scan's files without their names."""
-    files = scan if isinstance(scan, Sequence) else [scan]
-    streams = [LazyFile(file) if isinstance(file, Path) else file for file in files]
-    return [(name, ("scan", stream, "application/octet-stream")) for stream in streams]
+@contextmanager
+def file_parts(**scans: Scan) -> Iterator[list[Part]]:
+    """The parts of the form, by their names, which hold the files of scans without their own names.
+
+    Files that were given by their path are closed at the end, also when an upload breaks off amid one.
+    """
+    named = [
+        (name, file) for name, scan in scans.items() for file in (scan if isinstance(scan, Sequence) else [scan])
+    ]
+    with ExitStack() as opened:
+        parts: list[Part] = []
+        for name, file in named:
+            stream = opened.enter_context(closing(LazyFile(file))) if isinstance(file, Path) else file
+            parts.append((name, ("scan", stream, "application/octet-stream")))
+        yield parts
 
 
 class LazyFile:

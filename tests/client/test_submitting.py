@@ -1,6 +1,8 @@
 """Sending scans: every file whole, no name, little memory."""
 
 import io
+import socket
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -177,3 +179,31 @@ def test_an_earlier_scan_goes_along_as_parts_of_their_own_without_a_name(api: Fa
     assert body.count(b'name="previous_file"') == 2
     assert body.index(b"now") < body.index(b"earlier") < body.index(b"more")
     assert b"Mueller" not in body
+
+
+def test_an_upload_that_is_refused_amid_a_file_leaves_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(bytes(8 << 20))
+    refusal = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    known = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(refusal)
+                connection.shutdown(socket.SHUT_WR)
+                known.wait(10)
+
+        api = threading.Thread(target=refuse)
+        api.start()
+        with (
+            MetsegClient(f"http://127.0.0.1:{server.getsockname()[1]}") as client,
+            pytest.raises(ApiError) as refused,
+        ):
+            client.submit(path)
+        assert refused.value.status == 503
+        assert str(path) not in [file.path for file in psutil.Process().open_files()]
+        known.set()
+        api.join()

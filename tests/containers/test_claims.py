@@ -39,7 +39,7 @@ def test_a_service_runs_without_root_and_without_any_privilege(service: str, dep
 
 
 def test_a_process_that_reads_files_is_confined_as_far_as_the_kernel_allows(deployment: Deployment) -> None:
-    ask = "import json; from metseg_worker import sandbox; print(json.dumps(sandbox.missing()))"
+    ask = "import json; from metseg_worker.sandbox.restrictions import missing; print(json.dumps(missing()))"
     told = deployment.run_in(deployment.containers("worker")[0], "python", "-c", ask)
     assert json.loads(told) == ([] if landlock.version() else ["Landlock"])
 
