@@ -83,18 +83,17 @@ class MetsegPage:
 
     def wait_done(self, timeout_s: float = 60.0) -> None:
         """Wait until the result is there and drawn; fails with the page's own words if it is an error."""
-        view = self.browser_page.locator(".st-key-viewer img")
+        view = self.browser_page.locator(".viewer[data-state=ready]")
         problem = self.browser_page.get_by_test_id("stAlertContentError")
         expect(view.or_(problem).first).to_be_visible(timeout=timeout_s * 1000)
         assert not problem.count(), problem.first.inner_text()
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the page has answered the last click and its image is loaded."""
+        """Wait until the page has answered the last click."""
         self.browser_page.wait_for_timeout(250)
         app = self.browser_page.locator("[data-testid=stApp]")
         expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=REACT_S * 1000)
-        self.browser_page.wait_for_function("[...document.images].every(image => image.complete)")
 
     def button(self, label: str) -> Locator:
         """The button of that label."""
@@ -107,23 +106,35 @@ class MetsegPage:
 
     @property
     def slice_text(self) -> str:
-        """What the image shows, in words (its alt text)."""
-        return self.browser_page.locator(".st-key-viewer img").get_attribute("alt") or ""
+        """What the large plane shows, in words."""
+        return self.browser_page.locator(".viewer .said").inner_text()
 
     def move_slice(self, by: int) -> None:
         """Move the slice slider with the arrow keys, by less than is left in that direction."""
-        thumb = self.browser_page.locator(".st-key-viewer").get_by_role("slider")
+        thumb = self.browser_page.locator(".viewer").get_by_role("slider", name="Slice")
         thumb.focus()
         aim = int(re.findall(r"slice (\d+) of", self.slice_text)[0]) + by
         for _ in range(abs(by)):
             thumb.press("ArrowRight" if by > 0 else "ArrowLeft")
-        image = self.browser_page.locator(".st-key-viewer img")
-        expect(image).to_have_attribute("alt", re.compile(f"slice {aim} of"), timeout=REACT_S * 1000)
-        self.settle()
+        self.expect_said(re.compile(f"slice {aim} of"))
+
+    def expect_said(self, words: str | re.Pattern[str]) -> None:
+        """Wait until the large plane shows that."""
+        expect(self.browser_page.locator(".viewer .said")).to_have_text(words, timeout=REACT_S * 1000)
+
+    @property
+    def plane(self) -> Locator:
+        """The large plane."""
+        return self.browser_page.locator(".viewer canvas.main")
+
+    def press(self, label: str) -> None:
+        """Press a button of the viewer."""
+        self.browser_page.locator(".viewer").get_by_role("button", name=label, exact=True).click()
+        self.browser_page.wait_for_timeout(100)  # until the next frame is drawn
 
     def viewer_pixels(self) -> NDArray[np.uint8]:
         """The slice as it stands on the screen, (rows, columns, 3)."""
-        shot = self.browser_page.locator(".st-key-viewer img").screenshot()
+        shot = self.plane.screenshot()
         return np.asarray(Image.open(BytesIO(shot)).convert("RGB"))
 
     def count_pixels(self, colour: tuple[int, int, int], tolerance: int = 40) -> int:
@@ -139,13 +150,12 @@ class MetsegPage:
         rows = table.locator("tbody tr").all()
         return [dict(zip(heads, row.locator("td").all_text_contents(), strict=False)) for row in rows]
 
-    def pick_lesion(self, row: int) -> None:
-        """Tick a row of the lesion table, and wait until its slice is shown."""
+    def pick_lesion(self, row: int, across_px: int = 16) -> None:
+        """Tick a row of the lesion table, or click into it, and wait until its slice is shown."""
         box = self.browser_page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
         assert box is not None
-        self.browser_page.mouse.click(box["x"] + 16, box["y"] + 35 * (row + 1) + 17)
-        image = self.browser_page.locator(".st-key-viewer img")
-        expect(image).to_have_attribute("alt", re.compile(rf"lesion.*\b{row + 1}\b"), timeout=REACT_S * 1000)
+        self.browser_page.mouse.click(box["x"] + across_px, box["y"] + 35 * (row + 1) + 17)
+        self.expect_said(re.compile(rf"lesion.*\b{row + 1}\b"))
         self.settle()
 
     def download(self, label: str, folder: Path) -> Path:
@@ -175,9 +185,7 @@ class MetsegPage:
             self.strange_requests.append(request.url)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        # Streamlit drops a slice's picture once the next one is drawn, also where a slow browser still wants it.
-        is_replaced_picture = "/media/" in message.text + str(message.location.get("url"))
-        if message.type == "error" and not is_replaced_picture:
+        if message.type == "error":
             self.console_errors.append(message.text)
 
 

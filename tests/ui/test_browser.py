@@ -1,5 +1,6 @@
 """The page in a real Chromium, in front of a fake API with artefacts of known content."""
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ from results import Made, picture_result, volume_result
 
 from metseg.schemas.job import Failure, FoundSeries
 from metseg_ui.text import BANNER
-from metseg_ui.viewer.render import CHOSEN, LESION
 
 SERIES = [
     FoundSeries(uid="1.2.840.4", number=4, images=176, is_t1=True, has_agent=True),
     FoundSeries(uid="1.2.840.7", number=7, images=1, is_t1=False),
 ]
 UNCLEAR = Failure(code="series_unclear", message="Expected one T1 series, got 2 series.", series=SERIES)
+
+LESION, CHOSEN = (255, 84, 44), (0, 214, 255)
+"""Colours of browser/canvas.js."""
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -103,36 +106,154 @@ def test_a_left_front_lesion_is_seen_at_the_upper_right_and_leaves_with_the_slic
     assert visit.count_pixels(LESION) == 0
 
 
-def test_a_ticked_row_leads_to_its_lesion_in_every_plane(visit: MetsegPage, api: FakeApi) -> None:
+@pytest.mark.parametrize("across_px", [16, 120], ids=["ticked", "clicked"])
+def test_a_row_leads_to_its_lesion_in_every_plane_and_stands_in_the_address(
+    visit: MetsegPage, api: FakeApi, across_px: int
+) -> None:
     visit.open(api.add_job())
     visit.wait_done()
-    visit.pick_lesion(2)
-    assert "lesion 3" in visit.slice_text
+    visit.pick_lesion(2, across_px)
     assert visit.count_pixels(CHOSEN) > 30
-    visit.choose_option("Sagittal")
+    visit.press("Sagittal")
     assert visit.slice_text.startswith("Sagittal slice")
     assert "lesion 3" in visit.slice_text
     assert visit.count_pixels(CHOSEN) > 30
+    assert visit.browser_page.url.endswith("&lesion=3")
+    visit.press("Axial")
+    visit.move_slice(-12)
+    visit.browser_page.evaluate("sessionStorage.clear()")
+    visit.browser_page.reload()
+    visit.wait_done()
+    visit.expect_said(re.compile("with lesion 3"))
 
 
 def test_a_fill_colours_more_than_an_outline_and_off_colours_nothing(visit: MetsegPage, api: FakeApi) -> None:
     visit.open(api.add_job())
     visit.wait_done()
     outlined = visit.count_pixels(LESION)
-    visit.choose_option("Fill")
+    visit.press("Fill")
     red, _, blue = np.moveaxis(visit.viewer_pixels().astype(int), -1, 0)
-    assert (red - blue > 40).sum() > 3 * outlined
-    visit.choose_option("Off")
-    assert visit.count_pixels(LESION) == 0
+    filled = (red - blue > 60).sum()
+    visit.press("Off")
+    red, _, blue = np.moveaxis(visit.viewer_pixels().astype(int), -1, 0)
+    assert filled > outlined > 100
+    assert (red - blue > 60).sum() == 0
 
 
-def test_keys_leaf_through_the_slices(visit: MetsegPage, api: FakeApi) -> None:
+def test_windows_change_what_is_seen_and_a_right_drag_leaves_the_preset(visit: MetsegPage, api: FakeApi) -> None:
     visit.open(api.add_job())
     visit.wait_done()
-    for key, expected in (("j", "slice 36"), ("k", "slice 35"), ("k", "slice 34")):
-        visit.browser_page.locator("body").press(key)
-        visit.settle()
-        assert expected in visit.slice_text
+    usual = visit.viewer_pixels().mean()
+    visit.press("Enhancement")
+    assert visit.viewer_pixels().mean() < usual
+    box = visit.plane.bounding_box()
+    assert box is not None
+    mouse = visit.browser_page.mouse
+    mouse.move(box["x"] + 100, box["y"] + 100)
+    mouse.down(button="right")
+    mouse.move(box["x"] + 100, box["y"] - 60, steps=4)
+    mouse.up(button="right")
+    pressed = visit.browser_page.locator(".viewer .group[aria-label=Window] button[aria-pressed=true]")
+    expect(pressed).to_have_count(0)
+
+
+def test_every_held_key_and_every_notch_of_the_wheel_is_a_slice(visit: MetsegPage, api: FakeApi) -> None:
+    visit.open(api.add_job())
+    visit.wait_done()
+    visit.plane.focus()
+    for _ in range(20):
+        visit.browser_page.keyboard.press("ArrowDown")
+    visit.expect_said(re.compile("slice 15 of 60"))
+    for _ in range(60):
+        visit.browser_page.keyboard.press("ArrowUp")
+    visit.expect_said(re.compile("slice 60 of 60"))
+    at = visit.browser_page.evaluate("window.scrollY")
+    visit.plane.hover()
+    for _ in range(10):
+        visit.browser_page.mouse.wheel(0, 100)
+    visit.expect_said(re.compile("slice 50 of 60"))
+    assert visit.browser_page.evaluate("window.scrollY") == at
+
+
+def test_a_click_takes_the_other_planes_along_and_a_ruler_measures(
+    visit: MetsegPage, api: FakeApi, made: Made
+) -> None:
+    visit.open(api.add_job())
+    visit.wait_done()
+    box = visit.plane.bounding_box()
+    assert box is not None
+    visit.browser_page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    kept = 'Object.entries(sessionStorage).find(([name]) => name.startsWith("metseg-viewer"))[1]'
+    visit.browser_page.wait_for_timeout(200)
+    cross = visit.browser_page.evaluate(f"JSON.parse({kept}).cross")
+    shape = made.scan.to_ras().shape
+    assert all(abs(place - count / 2) <= 1 for place, count in zip(cross[:2], shape[:2], strict=True)), cross
+    visit.press("Ruler")
+    mouse = visit.browser_page.mouse
+    mouse.move(box["x"] + 120, box["y"] + 120)
+    mouse.down()
+    mouse.move(box["x"] + 220, box["y"] + 120, steps=3)
+    mouse.up()
+    assert visit.count_pixels((255, 221, 87)) > 50
+    assert visit.browser_page.evaluate(f"JSON.parse({kept}).cross") == cross
+
+
+def test_keys_alone_do_everything(visit: MetsegPage, api: FakeApi) -> None:
+    visit.open(api.add_job())
+    visit.wait_done()
+    visit.plane.focus()
+    keys = visit.browser_page.keyboard
+    for key, words in (
+        ("n", "with lesion 1"), ("n", "with lesions 1 and 2"), ("p", "with lesion 1"), ("2", "Coronal"),
+        ("1", "Axial"), ("Home", "slice 1 of"), ("End", "slice 60 of"), ("PageDown", "slice 50 of"),
+    ):  # fmt: skip
+        keys.press(key)
+        visit.expect_said(re.compile(words))
+        visit.plane.focus()
+    keys.press("t")
+    expect(visit.browser_page.locator(".viewer canvas:visible")).to_have_count(1)
+    keys.press("?")
+    expect(visit.browser_page.get_by_text("next, previous lesion")).to_be_visible()
+    keys.press("Escape")
+    keys.press("n")
+    with visit.browser_page.expect_download() as waiting:
+        keys.press("s")
+    assert waiting.value.suggested_filename.endswith("-axial.png")
+
+
+def test_a_press_in_the_viewer_moves_no_byte_but_a_lesions_number(visit: MetsegPage, api: FakeApi) -> None:
+    visit.open(api.add_job())
+    visit.wait_done()
+    asked: list[str] = []
+    visit.browser_page.on("request", lambda request: asked.append(request.url))
+    visit.plane.focus()
+    for key in ("ArrowUp", "o", "w", "x", "2", "ArrowDown"):
+        visit.browser_page.keyboard.press(key)
+    visit.browser_page.wait_for_timeout(500)
+    assert asked == []
+
+
+def test_nobody_gets_voxels_by_another_address(visit: MetsegPage, api: FakeApi) -> None:
+    answered: list[str] = []
+    visit.browser_page.on("response", lambda answer: answered.append(answer.url))
+    visit.open(api.add_job())
+    visit.wait_done()
+    [scan] = [url for url in answered if url.endswith("/scan")]
+    guessed = visit.browser_page.request.get(scan.replace(scan.split("/")[-2], "A" * 32))
+    assert guessed.status == 404
+    assert visit.browser_page.request.get(scan.replace("/scan", "/report")).status == 404
+    assert visit.browser_page.request.get(scan).ok
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1440, 900), (820, 1180)])
+def test_the_viewer_fits_the_screen(visit: MetsegPage, api: FakeApi, width: int, height: int) -> None:
+    visit.browser_page.set_viewport_size({"width": width, "height": height})
+    visit.open(api.add_job())
+    visit.wait_done()
+    box = visit.browser_page.locator(".viewer").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= height
+    assert box["x"] + box["width"] <= width
 
 
 def test_a_reload_keeps_the_job(visit: MetsegPage, api: FakeApi, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from metseg_ui.job.delete import show_delete
 from metseg_ui.job.follow_up import show_follow_up
 from metseg_ui.job.rano_bm import show_rano
 from metseg_ui.text import ARTEFACTS, members_text, plain, totals
-from metseg_ui.viewer.study import Study, fetch_study
+from metseg_ui.viewer.packing import ViewedStudy, pack
+from metseg_ui.viewer.shared_studies import STUDIES
+from metseg_ui.viewer.study import fetch_study
 from metseg_ui.viewer.viewer import show_viewer
-
-STUDIES_KEPT = 2
 
 
 def show_result(client: MetsegClient, job: Job) -> None:
@@ -24,9 +24,10 @@ def show_result(client: MetsegClient, job: Job) -> None:
         ClientError: an artefact cannot be had.
         MetsegError: an artefact cannot be drawn.
     """
-    report, study = _loaded(job.id, client)
+    study = STUDIES.get(job.id, partial(_load, job.id, client))
+    report = study.report
     _show_totals(report)
-    show_viewer(report, study)
+    show_viewer(study)
     show_follow_up(report)
     show_rano(report)
     _show_downloads(client, job.id)
@@ -34,11 +35,10 @@ def show_result(client: MetsegClient, job: Job) -> None:
     show_delete(client, job.id)
 
 
-@st.cache_resource(scope="session", max_entries=STUDIES_KEPT, show_spinner="Loading the result…")
-def _loaded(job_id: str, _client: MetsegClient) -> tuple[Report, Study]:
-    """A result never changes, so one download serves a whole visit; it is dropped when the visit ends."""
-    report = _client.report(job_id)
-    return report, fetch_study(_client, report)
+def _load(job_id: str, client: MetsegClient) -> ViewedStudy:
+    with st.spinner("Loading the result…"):
+        report = client.report(job_id)
+        return pack(report, fetch_study(client, report))
 
 
 def _show_totals(report: Report) -> None:

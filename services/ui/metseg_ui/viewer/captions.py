@@ -1,11 +1,10 @@
 """Words of the lesion table and of the slices."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from metseg.lesions.centre_text import centre_text
 from metseg.schemas.report import Lesion, RanoBm, Report
 from metseg_ui.viewer.planes import Plane
-from metseg_ui.viewer.study import Study
 
 NO_MILLIMETRES = (
     "Sizes are in pixels, not millimetres: this picture came without the size of its pixels. "
@@ -17,20 +16,34 @@ NO_SIDES = "Shown as stored; the file does not say which side is left."
 
 
 TABLE_NOTE = (
-    "Tick a row to jump to it. Size: longest diameter × its perpendicular. p: mean probability. "
+    "Click a row to go to it. Size: longest diameter × its perpendicular. p: mean probability. "
     "RANO-BM sum: longest diameters of the targets, whose number stands behind it. "
     "Confidence: share of true lesions among those like it in the model's validation cases."
 )
 
 
-SIDES = {
-    Plane.AXIAL: "Radiological view: the patient's left (L) is on the right of the image.",
-    Plane.CORONAL: "Radiological view: the patient's left (L) is on the right of the image.",
-    Plane.SAGITTAL: "The front (A) is on the left of the image; slices run from the patient's left to the right.",
-}
+SIDES = (
+    "Radiological view: in axial and coronal slices the patient's left (L) is on the right of the image. In "
+    "sagittal slices, which run from the patient's left to the right, the front (A) is on the left."
+)
 
 
-def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
+class Shown(Protocol):
+    """What the table has to know of a study."""
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a lone slice."""
+
+    @property
+    def has_spacing(self) -> bool:
+        """Whether lengths in mm are known."""
+
+    def measured_at(self, lesion: Lesion) -> tuple[Plane, int]:
+        """The plane and slice in which the lesion's diameters were measured."""
+
+
+def lesion_table(report: Report, study: Shown) -> dict[str, list[Any]]:
     """Columns of the lesion table, one entry a lesion, in the units that are known; what decides comes first."""
     lesions = report.lesions
     columns: dict[str, list[Any]] = {"No.": [lesion.label for lesion in lesions]}
@@ -60,22 +73,12 @@ def lesion_table(report: Report, study: Study) -> dict[str, list[Any]]:
     return columns
 
 
-def unit(study: Study) -> str:
+def unit(study: Shown) -> str:
     """The unit of lengths: mm, or px where nobody knows the millimetres."""
     return "mm" if study.has_spacing else "px"
 
 
-def slice_alt(study: Study, plane: Plane, index: int, labels: list[int]) -> str:
-    """A slice in words, for those who cannot see it."""
-    if len(labels) > 1:
-        found = f"lesions {', '.join(map(str, labels[:-1]))} and {labels[-1]}"
-    else:
-        found = f"lesion {labels[0]}" if labels else "no lesion"
-    place = "Picture" if study.is_picture else f"{plane.capitalize()} slice {index + 1} of {study.count(plane)}"
-    return f"{place} with {found}"
-
-
-def _slice_text(study: Study, lesion: Lesion) -> str:
+def _slice_text(study: Shown, lesion: Lesion) -> str:
     plane, index = study.measured_at(lesion)
     return f"{plane} {index + 1}"
 

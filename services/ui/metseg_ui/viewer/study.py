@@ -16,10 +16,10 @@ from metseg.imaging.volume import Volume
 from metseg.lesions.find import LesionRules, find_lesions
 from metseg.schemas.report import Lesion, Report
 from metseg_client import MetsegClient
-from metseg_ui.viewer.planes import Plane, pixel_mm, plane_slice
-from metseg_ui.viewer.render import Slice
+from metseg_ui.viewer.planes import Plane
 
 SAMPLED_VOXELS = 200_000
+INNER = 0.66
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A scan with its lesions, ready to be sliced.
+    """A scan with its lesions.
 
     Attributes:
         scan: grey values on a grid in RAS+ order.
@@ -69,16 +69,6 @@ class Study:
         """How many slices the plane has."""
         return self.scan.shape[plane.axis]
 
-    def slice(self, plane: Plane, index: int) -> Slice:
-        """Slice `index` as it is to be seen; without letters where the sides are not known."""
-        return Slice(
-            pixels=plane_slice(self.scan.array, plane, index),
-            labels=plane_slice(self.labels, plane, index),
-            pixel_mm=pixel_mm(self.scan.spacing_mm, plane),
-            edges=plane.edges if self.knows_sides else None,
-            has_spacing=self.has_spacing,
-        )
-
     def measured_at(self, lesion: Lesion) -> tuple[Plane, int]:
         """The plane and slice in which the lesion's diameters were measured."""
         centre = (np.array(self.source.shape) - 1) / 2
@@ -100,22 +90,34 @@ class Study:
     @cached_property
     def windows(self) -> dict[str, Window]:
         """Ranges of grey values to choose from; the first is the usual one."""
-        values = self._sample
+        values = self._sample.reshape(-1)
         low, high = np.percentile(values, (0.5, 99.8))
-        head = values[values > low + 0.1 * (high - low)]
-        middle, bright = np.percentile(head if head.size else values, (40, 99.9))
+        inner = self._inner_part(low + 0.1 * (high - low))
+        middle, bright = np.percentile(inner, (40, 99.9))
         return {
             "Standard": Window(float(low), float(high)),
             "Enhancement": Window(float(middle), float(bright)),
             "Full range": Window(float(values.min()), float(values.max())),
         }
 
+    def _inner_part(self, darkest: float) -> NDArray[np.float32]:
+        """Grey values of the ellipsoid in the inner two thirds of the head: brain, without scalp and sinuses."""
+        sample = self._sample
+        places = np.argwhere(sample > darkest)
+        if not len(places):
+            return sample.reshape(-1)
+        low, high = np.percentile(places, (1, 99), axis=0)
+        radii = np.maximum((high - low) / 2, 1) * INNER
+        distances = (((places - (low + high) / 2) / radii) ** 2).sum(axis=1)
+        inner = places[distances <= 1]
+        return np.asarray(sample[tuple((inner if len(inner) else places).T)])
+
     @cached_property
     def _sample(self) -> NDArray[np.float32]:
         """Every nth voxel along each axis, which is enough for percentiles."""
         step = max(math.ceil((self.scan.array.size / SAMPLED_VOXELS) ** (1 / 3)), 1)
         sample: NDArray[Any] = self.scan.array[::step, ::step, ::step]
-        return sample.reshape(-1).astype(np.float32)
+        return sample.astype(np.float32)
 
 
 def fetch_study(client: MetsegClient, report: Report) -> Study:

@@ -1,82 +1,131 @@
-"""Slices with the lesions drawn on them, the table to jump by, and how it is all shown."""
+"""The viewer beside the lesion table: the component that draws in the browser, and what it is told."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, Final
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.components.v2.types import ComponentRenderer
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from metseg.lesions.centre_text import CENTRE_NOTE
-from metseg.schemas.report import Lesion, Report
 from metseg_ui.text import plain, sentence
-from metseg_ui.viewer.captions import NO_MILLIMETRES, NO_SIDES, SIDES, TABLE_NOTE, lesion_table, slice_alt
-from metseg_ui.viewer.planes import Plane
-from metseg_ui.viewer.render import Look, MaskStyle, draw
-from metseg_ui.viewer.study import Study, Window
+from metseg_ui.viewer.captions import NO_MILLIMETRES, NO_SIDES, SIDES, TABLE_NOTE, lesion_table
+from metseg_ui.viewer.packing import ViewedStudy
+from metseg_ui.viewer.routes import BROWSER, PREFIX
+from metseg_ui.viewer.shared_studies import ADDRESSES
 
-STYLES = {"Outline": MaskStyle.OUTLINE, "Fill": MaskStyle.FILL, "Off": MaskStyle.OFF}
-OPACITY = {MaskStyle.OUTLINE: 1.0, MaskStyle.FILL: 0.4, MaskStyle.OFF: 0.0}
+HTML: Final = '<div class="viewer" role="region" aria-label="Viewer"></div>'
+CODE: Final = """
+export default function (component) {
+  const root = component.parentElement;
+  const code = import(new URL(component.data.code, window.location.origin));
+  code.then((viewer) => viewer.mount(component));
+  return () => code.then((viewer) => viewer.unmount(root));
+}
+"""
 
 
 @st.fragment
-def show_viewer(report: Report, study: Study) -> None:
-    """Draw the viewer; what is moved in it runs this part of the page alone."""
-    _begin(report, study)
+def show_viewer(study: ViewedStudy) -> None:
+    """Draw viewer and table; what is picked in them runs this part of the page alone."""
+    _begin(study)
     with st.container(key="result"):
         left, right = st.columns([3, 2], gap="medium")
     with right:
-        _show_warnings(report)
-        _show_table(report, study)
-        look = _choose_look(study, _chosen(report))
+        _show_warnings(study)
+        _show_table(study)
     with left, st.container(key="viewer"):
-        _show_slices(study, look)
+        _component()(
+            key=f"viewer-{study.report.job_id}",
+            data=facts(study, st.session_state.get("chosen"), st.session_state["jump"]),
+            on_lesion_change=partial(_on_step, study),
+            on_again_change=lambda: None,
+        )
 
 
-def _begin(report: Report, study: Study) -> None:
-    """At the first sight of a job, go to its largest lesion, or to the middle."""
-    state = st.session_state
-    if state.get("shown-job") == report.job_id:
+@cache
+def _component() -> ComponentRenderer:
+    css = BROWSER.joinpath("viewer.css").read_text(encoding="utf-8")
+    return st.components.v2.component("metseg_viewer", html=HTML, css=css, js=CODE)
+
+
+def facts(study: ViewedStudy, chosen: int | None, jump: int) -> dict[str, Any]:
+    """What the browser is told of a study; see `Facts` in viewer.js."""
+    base = f"/{str(st.get_option('server.baseUrlPath')).strip('/')}".rstrip("/") + PREFIX
+    if runtime.exists():
+        ADDRESSES.drop_closed(runtime.get_instance().is_active_session)
+    token = ADDRESSES.token(_visit(), study.report.job_id)
+    return {
+        "job": study.report.job_id,
+        "code": f"{base}/code/viewer.js",
+        "address": f"{base}/{token}",
+        "shape": list(study.shape),
+        "spacing": list(study.spacing_mm),
+        "scanType": study.scan.kind,
+        "labelType": study.labels.kind,
+        "slope": study.scan.slope,
+        "intercept": study.scan.intercept,
+        "planes": [plane.value for plane in study.planes],
+        "isPicture": study.is_picture,
+        "hasSpacing": study.has_spacing,
+        "knowsSides": study.knows_sides,
+        "presets": [{"name": name, "low": one.low, "high": one.high} for name, one in study.windows.items()],
+        "lesions": [{"label": label, "at": list(place)} for label, place in study.places.items()],
+        "chosen": chosen,
+        "jump": jump,
+        "note": SIDES if study.knows_sides else NO_SIDES,
+    }
+
+
+def _visit() -> str:
+    context = get_script_run_ctx()
+    return context.session_id if context is not None else ""
+
+
+def _begin(study: ViewedStudy) -> None:
+    """At the first sight of a job, choose the lesion that the address names."""
+    state, job_id = st.session_state, study.report.job_id
+    if state.get("shown-job") == job_id:
         return
-    state["shown-job"] = report.job_id
-    state["plane"] = study.planes[0]
-    state["chosen"] = None
-    for plane in study.planes:
-        state[_slice_key(plane)] = study.count(plane) // 2 + 1
-    if report.lesions:
-        _jump(report.lesions[0], study)
-    _take_window(study.windows, next(iter(study.windows)))
+    asked = st.query_params.get("lesion", "")
+    known = asked.isdecimal() and int(asked) in study.places
+    state["shown-job"], state["chosen"] = job_id, int(asked) if known else None
+    state["jump"] = state.get("jump", 0) + known
 
 
-def _slice_key(plane: Plane) -> str:
-    return f"slice-{plane}"
+def _choose(label: int | None) -> None:
+    st.session_state["chosen"] = label
+    if label is None:
+        st.query_params.pop("lesion", None)
+    else:
+        st.query_params["lesion"] = str(label)
 
 
-def _chosen(report: Report) -> int | None:
-    """The number of the lesion picked in the table."""
-    chosen: int | None = st.session_state.get("chosen")
-    return chosen if any(lesion.label == chosen for lesion in report.lesions) else None
+def _on_step(study: ViewedStudy) -> None:
+    """The reader went to another lesion in the viewer, which shows it already."""
+    label = st.session_state[f"viewer-{study.report.job_id}"].get("lesion")
+    if label in study.places:
+        _choose(label)
 
 
-def _jump(lesion: Lesion, study: Study) -> None:
-    """Turn every plane to the lesion."""
-    for plane in study.planes:
-        st.session_state[_slice_key(plane)] = study.best_slice(lesion, plane) + 1
+def _on_pick(study: ViewedStudy) -> None:
+    """A row of the table was ticked, or one of its cells clicked."""
+    selection = st.session_state["lesions"].selection
+    rows = [*selection.rows, *(row for row, _ in selection.cells)]
+    label = study.report.lesions[rows[-1]].label if rows else None
+    _choose(label)
+    st.session_state["jump"] += label is not None
 
 
-def _on_pick(report: Report, study: Study) -> None:
-    rows = st.session_state["lesions"].selection.rows
-    st.session_state["chosen"] = report.lesions[rows[0]].label if rows else None
-    if rows:
-        _jump(report.lesions[rows[0]], study)
-
-
-def _show_warnings(report: Report) -> None:
-    if report.warnings:
-        lines = [f"- {plain(sentence(warning))}" for warning in report.warnings]
+def _show_warnings(study: ViewedStudy) -> None:
+    if study.report.warnings:
+        lines = [f"- {plain(sentence(warning))}" for warning in study.report.warnings]
         st.warning("**Before you trust the figures**\n" + "\n".join(lines))
 
 
-def _show_table(report: Report, study: Study) -> None:
+def _show_table(study: ViewedStudy) -> None:
+    report = study.report
     st.subheader("Lesions")
     if not report.lesions:
         st.info("No lesion was found above the threshold. This does not mean that there is none.")
@@ -85,8 +134,8 @@ def _show_table(report: Report, study: Study) -> None:
         lesion_table(report, study),
         hide_index=True,
         key="lesions",
-        on_select=partial(_on_pick, report, study),
-        selection_mode="single-row",
+        on_select=partial(_on_pick, study),
+        selection_mode=["single-row", "single-cell"],
         height=min(38 + 35 * len(report.lesions), 320),
         column_config={
             "No.": st.column_config.NumberColumn(width=40),
@@ -115,102 +164,3 @@ def _show_table(report: Report, study: Study) -> None:
     st.caption(TABLE_NOTE if study.is_picture else f"{TABLE_NOTE} {CENTRE_NOTE}")
     if not study.has_spacing:
         st.caption(NO_MILLIMETRES)
-
-
-def _choose_look(study: Study, chosen: int | None) -> Look:
-    st.subheader("Display")
-    first, second = st.columns(2)
-    picked = first.segmented_control(
-        "Lesions as", list(STYLES), default="Outline", required=True, key="style", persist_state="session"
-    )
-    style = STYLES[picked or "Off"]
-    opacity = OPACITY[style]
-    if style is not MaskStyle.OFF:
-        opacity = second.slider(
-            "Opacity", 0.1, 1.0, opacity, 0.05, key=f"opacity-{style}", persist_state="session"
-        )
-    windows = study.windows
-    st.segmented_control(
-        "Window",
-        list(windows),
-        key="window",
-        on_change=lambda: _take_window(windows, st.session_state["window"]),
-        persist_state="session",
-    )
-    whole = windows["Full range"]
-    first, second = st.columns(2)
-    with first:
-        centre = _grey_slider("Centre", "centre", whole.low, whole.low + whole.width)
-    with second:
-        width = _grey_slider("Width", "width", whole.width / 100, whole.width)
-    return Look(centre, width, style, opacity, chosen)
-
-
-def _take_window(windows: dict[str, Window], name: str | None) -> None:
-    if name is None:
-        return
-    st.session_state["window"] = name
-    st.session_state["centre"] = windows[name].centre
-    st.session_state["width"] = windows[name].width
-
-
-def _grey_slider(label: str, key: str, low: float, high: float) -> float:
-    st.session_state[key] = min(max(st.session_state[key], low), high)
-    digits = 0 if high - low > 50 else 3
-    value: float = st.slider(
-        label,
-        low,
-        high,
-        step=(high - low) / 200,
-        format=f"%.{digits}f",
-        key=key,
-        on_change=_forget_preset,
-        persist_state="session",
-    )
-    return value
-
-
-def _forget_preset() -> None:
-    st.session_state["window"] = None
-
-
-def _show_slices(study: Study, look: Look) -> None:
-    plane = _choose_plane(study)
-    count, key = study.count(plane), _slice_key(plane)
-    index = min(max(st.session_state[key], 1), count) - 1
-    view = study.slice(plane, index)
-    labels = sorted({int(label) for label in view.labels[view.labels > 0]})
-    alt = slice_alt(study, plane, index, labels)
-    st.image(draw(view, look), width="stretch", output_format="PNG", alt=alt)
-    if count > 1:
-        _choose_slice(key, count)
-    st.caption(f"{alt}. {SIDES[plane] if study.knows_sides else NO_SIDES}")
-
-
-def _choose_plane(study: Study) -> Plane:
-    if len(study.planes) == 1:
-        return study.planes[0]
-    chosen = st.segmented_control(
-        "Plane",
-        list(study.planes),
-        required=True,
-        format_func=str.capitalize,
-        key="plane",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return chosen or study.planes[0]
-
-
-def _choose_slice(key: str, count: int) -> None:
-    before, middle, after = st.columns([1, 5, 1], vertical_alignment="bottom")
-    step: Callable[[int], Any] = partial(_step, key, count)
-    before.button(
-        "Back", key="previous", shortcut="K", on_click=step, args=(-1,), help="Previous slice", width="stretch"
-    )
-    middle.slider(f"Slice (1–{count})", 1, count, step=1, key=key, persist_state="session")
-    after.button("Next", key="next", shortcut="J", on_click=step, args=(1,), help="Next slice", width="stretch")
-
-
-def _step(key: str, count: int, by: int) -> None:
-    st.session_state[key] = min(max(st.session_state[key] + by, 1), count)
