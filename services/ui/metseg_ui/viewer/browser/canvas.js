@@ -48,7 +48,7 @@ export class PlaneCanvas {
 
   /**
    * Voxel indices, not rounded, under a point of the canvas.
-   * @param {import("./viewer.js").Study} study
+   * @param {import("./types.js").Study} study
    * @param {number[]} cross gives the third index
    * @param {number} x
    * @param {number} y
@@ -63,7 +63,7 @@ export class PlaneCanvas {
 
   /**
    * Where the middle of a voxel is drawn.
-   * @param {import("./viewer.js").Study} study
+   * @param {import("./types.js").Study} study
    * @param {number[]} voxel
    */
   pointOf(study, voxel) {
@@ -75,8 +75,8 @@ export class PlaneCanvas {
   }
 
   /**
-   * @param {import("./viewer.js").Study} study
-   * @param {import("./viewer.js").State} state
+   * @param {import("./types.js").Study} study
+   * @param {import("./types.js").State} state
    */
   draw(study, state) {
     const ratio = window.devicePixelRatio || 1;
@@ -108,7 +108,7 @@ export class PlaneCanvas {
   /**
    * @param {CanvasRenderingContext2D} pen
    * @param {{pixels: import("./geometry.js").Voxels, width: number, height: number}} grey
-   * @param {import("./viewer.js").State} state
+   * @param {import("./types.js").State} state
    */
   paintGrey(pen, grey, state) {
     if (this.offscreen.width !== grey.width || this.offscreen.height !== grey.height) {
@@ -130,7 +130,7 @@ export class PlaneCanvas {
    * @param {CanvasRenderingContext2D} pen
    * @param {{pixels: import("./geometry.js").Voxels, width: number, height: number}} marked
    * @param {number[]} step mm a pixel
-   * @param {import("./viewer.js").State} state
+   * @param {import("./types.js").State} state
    */
   paintLesions(pen, marked, step, state) {
     const x = (/** @type {number} */ column) => this.fit.left + column * step[0] * this.fit.scale;
@@ -165,8 +165,8 @@ export class PlaneCanvas {
 
   /**
    * @param {CanvasRenderingContext2D} pen
-   * @param {import("./viewer.js").Study} study
-   * @param {import("./viewer.js").State} state
+   * @param {import("./types.js").Study} study
+   * @param {import("./types.js").State} state
    * @param {number[]} box
    */
   paintCross(pen, study, state, box) {
@@ -189,8 +189,8 @@ export class PlaneCanvas {
 
   /**
    * @param {CanvasRenderingContext2D} pen
-   * @param {import("./viewer.js").Study} study
-   * @param {import("./viewer.js").Ruler} ruler
+   * @param {import("./types.js").Study} study
+   * @param {import("./types.js").Ruler} ruler
    */
   paintRuler(pen, study, ruler) {
     const [from, to] = [this.pointOf(study, ruler.from), this.pointOf(study, ruler.to)];
@@ -207,7 +207,7 @@ export class PlaneCanvas {
 
   /**
    * @param {CanvasRenderingContext2D} pen
-   * @param {import("./viewer.js").Study} study
+   * @param {import("./types.js").Study} study
    * @param {number[]} box
    */
   paintFrame(pen, study, box) {
