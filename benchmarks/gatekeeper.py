@@ -29,7 +29,7 @@ Pixels = NDArray[np.uint8]
 
 LOW_QUALITY = 50
 EVERY = 5
-"""Which of the slices are saved anew, as they are or spoilt."""
+"""Which of the slices are saved again, as they are or spoilt."""
 GHOST = 0.2
 SIGNAL_TO_NOISE = 5.0
 SKULL_AND_SCALP = 0.11

@@ -1,4 +1,4 @@
-"""What the `metseg` command is told by its environment."""
+"""Settings that the `metseg` command takes from its environment."""
 
 from pydantic import Field
 

@@ -108,7 +108,7 @@ class LazyFile:
         return self._at
 
     def close(self) -> None:
-        """Close the file; reading opens it anew."""
+        """Close the file; reading opens it again."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None

@@ -1,4 +1,4 @@
-"""What is tried, one function a step; each returns what the report tells of it and raises where it fails."""
+"""What is tried, one function a step; each returns its line of the report and raises where it fails."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Background loops that end: told by `/readyz`, started again, and never the end of the others."""
+"""Background loops that end: `/readyz` says so, they start again, and the others go on."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the API tells of a request to those who collect traces."""
+"""What the API reports of a request to those who collect traces."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""A running API for each test, to be imported by the conftest of whoever needs one."""
+"""A running API for each test, to be imported by a conftest that needs one."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Files made to hurt whoever reads them: lying headers, bombs, loops; each with the code that refuses it.
+"""Files made to hurt their readers: lying headers, bombs, loops; each with the code that refuses it.
 
 `hostile_files` holds those that go through the whole worker; these are read where they would hurt.
 """

@@ -17,7 +17,7 @@ RANK = {"queued": 0, "running": 1, "succeeded": 2, "failed": 2, "cancelled": 2}
 GIVE_UP_S = 240.0
 SENDERS = 3
 MOST_OPEN_A_WORKER = 6
-"""Under way at once; some of them wait to be noticed, for whoever had them is dead."""
+"""Under way at once; some of them wait to be noticed, for the process that had them is dead."""
 CANCEL_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.4
 SCANS = (*4 * [picture_of_a_lesion()], *4 * [nifti()], HOSTILE["text"][0](), HOSTILE["truncated gzip"][0]())

@@ -48,7 +48,7 @@ LARGE_BYTES = 16 << 20
 
 
 class FaultStack:
-    """Redis with its append-only file, API, workers and metseg-serving; started again by whoever kills them.
+    """Redis with its append-only file, API, workers and metseg-serving; started again by the test that kills them.
 
     Args:
         folder: For everything; made if it is missing.

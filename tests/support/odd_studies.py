@@ -117,7 +117,7 @@ def as_zip64(content: bytes) -> bytes:
 
 
 def with_hidden_entries(count: int) -> bytes:
-    """An archive whose 32-bit end record tells of one entry, and whose ZIP64 record of all."""
+    """An archive whose 32-bit end record counts one entry, and whose ZIP64 record all."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for number in range(count):

@@ -1,4 +1,4 @@
-"""The API's description of itself, and whether an answer is one that it tells of."""
+"""The API's description of itself, and whether an answer is one that it describes."""
 
 import re
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ class Document:
         self.operations = list(self._operations())
 
     def check(self, answer: httpx.Response) -> None:
-        """Fail if an answer is none that the document tells of; to be called before its body is read."""
+        """Fail if an answer is none that the document describes; to be called before its body is read."""
         asked = answer.request.method, answer.request.url.path
         operation = next((one for one in self.operations if self._is(one, *asked)), None)
         code = self._code(answer)

@@ -55,7 +55,7 @@ class Pacs:
         return answer.json()
 
     def series(self, study: str) -> dict[str, dict]:
-        """What QIDO-RS tells of the series of a study, by modality."""
+        """What QIDO-RS says of the series of a study, by modality."""
         answer = self._http.get(f"/dicom-web/studies/{study}/series", headers={"Accept": "application/dicom+json"})
         return {one["00080060"]["Value"][0]: one for one in answer.json()}
 

@@ -24,7 +24,7 @@ class TokenIssuer:
         url: The `iss` of its tokens.
         asked: The paths that were asked for.
         answers: In place of the usual answer of a path: status, headers and body.
-        published: The JWKs that it tells of.
+        published: The JWKs that it publishes.
     """
 
     def __init__(self, url: str = "https://issuer.example") -> None:

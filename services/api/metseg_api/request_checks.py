@@ -32,7 +32,7 @@ def keep_encoded_slashes(scope: Scope) -> None:
 
 
 def check_framing(headers: Headers) -> None:
-    """Make sure that the body has one length, for whoever stands before this server too (RFC 9112, section 6.3).
+    """Make sure that the body has one length, for a proxy before this server, too (RFC 9112, section 6.3).
 
     Raises:
         AmbiguousRequestError: The request has both a Content-Length and a Transfer-Encoding.

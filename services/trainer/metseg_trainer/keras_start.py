@@ -9,7 +9,7 @@ from metseg.logs import without_tensorflow_noise
 def load_keras() -> None:
     """Import Keras and let its backend look for devices; to be called before anything else imports it.
 
-    `TF_CPP_MIN_LOG_LEVEL=0` shows all that TensorFlow has to say. By default it tells of errors on a host with a
+    `TF_CPP_MIN_LOG_LEVEL=0` shows all that TensorFlow has to say. By default it reports errors on a host with a
     GPU, and else of nothing: what goes wrong there is raised.
     """
     with without_tensorflow_noise() as is_quiet:

@@ -1,4 +1,4 @@
-"""What the page is told by its environment."""
+"""Settings that the page takes from its environment."""
 
 from pydantic import Field, field_validator
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def patiently(act: Callable[[], T], check: Callable[[], None], *, job_id: str) -> T:
-    """Call `act`, every second anew while the store cannot be read or written or the worker's disk is full.
+    """Call `act`, every second again while the store cannot be read or written or the worker's disk is full.
 
     Args:
         act: May be done twice, or half and then again.

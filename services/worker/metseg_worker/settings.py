@@ -1,4 +1,4 @@
-"""What the worker is told by its environment."""
+"""Settings that the worker takes from its environment."""
 
 from pathlib import Path
 from typing import Any

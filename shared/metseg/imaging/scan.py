@@ -18,7 +18,7 @@ FORMATS_READ = (
     "a DICOM series, a NIfTI file (.nii, .nii.gz), a picture (PNG, JPEG, TIFF) "
     "or a zip file (.zip) of one of these"
 )
-"""What may be sent, for whoever sent something else; DICOM and zip files are read by the worker."""
+"""What may be sent, for messages about anything else; DICOM and zip files are read by the worker."""
 
 
 class ScanKind(StrEnum):

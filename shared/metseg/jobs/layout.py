@@ -6,7 +6,7 @@ jobs/<id>/previous/<n>        those of an uploaded prior
 jobs/<id>/attempts/<n>/…      one attempt's artefacts, with lease.json and end.json, each put if absent
 jobs/<id>/final.json          put if absent: how the job ended
 jobs/<id>/cancel.json         put when somebody asked a running job to stop
-jobs/<id>/webhook/<n>/…       one attempt of the API to tell the job's end to whoever asked for it
+jobs/<id>/webhook/<n>/…       one attempt of the API to send the job's end to its webhook
 jobs/<id>/tombstone.json      put when the job was deleted or expired; the rest is erased after it
 keys/<digest>                 put if absent: the id of the job that a sender's Idempotency-Key stands for
 """

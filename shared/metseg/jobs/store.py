@@ -91,7 +91,7 @@ class JobStore:
         return job_id
 
     def stray_keys(self) -> set[str]:
-        """Senders' keys that stand for no job: whoever bound or freed them died on the way."""
+        """Senders' keys that stand for no job: the process that bound or freed them died on the way."""
         found = (f"keys/{name}" for name in self.blobs.names("keys"))
         return {key for key in found if not self._is_there(self._bound(key))}
 

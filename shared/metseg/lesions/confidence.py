@@ -17,7 +17,7 @@ FeatureName = Literal["log_diameter", "log_slices", "mean_probability"]
 DEFINITIONS: Mapping[FeatureName, str] = MappingProxyType(
     {
         "log_diameter": "Natural logarithm of the diameter in mm of the ball of the lesion's volume.",
-        "log_slices": "Natural logarithm of the number of slices that show the lesion: each was judged anew.",
+        "log_slices": "Natural logarithm of the number of slices that show the lesion: each was judged again.",
         "mean_probability": "Of the network, over the lesion's voxels.",
     }
 )

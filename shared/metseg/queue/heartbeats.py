@@ -1,7 +1,7 @@
 """Who has a job right now: the heartbeats of those at work, and the list of jobs that want to be looked after.
 
-All of it is in Redis and may be lost: whoever lives beats again, and the list is made anew from the store. Who may
-end a job is decided in the store alone (`JobStore.end_attempt`).
+All of it is in Redis and may be lost: living processes beat again, and the list is made again from the store. Who
+may end a job is decided in the store alone (`JobStore.end_attempt`).
 """
 
 import re
@@ -75,7 +75,7 @@ class JobLeases:
         Args:
             job_id: The job.
             attempt: Its number is the fencing token: beats of a lower one than was seen are refused.
-            most_s: Whoever hangs for longer is taken for dead.
+            most_s: A process that hangs for longer is taken for dead.
             on_beat: Told in the thread, after each beat, whether it was taken.
         """
         stop = Event()

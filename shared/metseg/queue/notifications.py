@@ -1,6 +1,6 @@
 """Hears from Redis which jobs have changed, at the moment they do.
 
-Nothing is lost with what is not heard: whoever follows a job looks at it every now and then all the same.
+Nothing is lost with what is not heard: those who follow a job look at it every now and then all the same.
 """
 
 from collections.abc import Callable

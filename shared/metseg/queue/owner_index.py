@@ -1,7 +1,7 @@
 """The jobs of each owner, newest first, so that a list of them costs as much as its page.
 
-The lists are in Redis and may be lost: the reconciler makes them anew from the store. Until it has, they are not
-complete, and whoever needs one looks through the store instead.
+The lists are in Redis and may be lost: the reconciler makes them again from the store. Until it has, they are not
+complete, and the store is searched instead.
 """
 
 from collections.abc import Iterable

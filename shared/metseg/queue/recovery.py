@@ -108,7 +108,7 @@ class Recovery:
             self._dispatcher.request_cancel(job_id)
             self._store.erase(job_id)
             self._holders.lists.remove(record.owner, job_id)
-            self._holders.watch([job_id])  # whoever still works on it may leave something
+            self._holders.watch([job_id])  # a process that still works on it may leave something
             end = forgotten_at(job_id)
         self._holders.put_off(job_id, end.timestamp())
 

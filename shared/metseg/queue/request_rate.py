@@ -1,4 +1,4 @@
-"""How many requests a key has made in the last minute; in a wiped Redis they are counted anew."""
+"""How many requests a key has made in the last minute; in a wiped Redis they are counted again."""
 
 from typing import Final
 from uuid import uuid4

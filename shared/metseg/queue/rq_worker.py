@@ -160,7 +160,7 @@ class MetsegWorker(Worker):
         self._rules.on_maintenance()
 
     def subscribe(self) -> None:
-        """Take no commands over Redis: whoever can write there could stop workers and kill jobs by them."""
+        """Take no commands over Redis: anybody who can write there could stop workers and kill jobs by them."""
 
     def handle_warm_shutdown_request(self) -> None:
         """Start the time after which the horse is told to give its job back."""
@@ -203,7 +203,7 @@ class MetsegWorker(Worker):
         """Wait for the horse, until RQ's alarm asks to look whether it has overrun.
 
         RQ counts by the wall clock and would kill a horse whose clock was put forward by an hour. So the time of
-        the start is told to it anew, by the time that went by.
+        the start is told to it again, by the time that went by.
         """
         try:
             return super().wait_for_horse()

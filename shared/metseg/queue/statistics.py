@@ -21,7 +21,7 @@ SERVING_AWAY_FIELD: Final = "serving_away"
 RECENT: Final = 20
 """From how many attempts that ended last, of each lane, the typical duration is taken."""
 REMEMBERED_S: Final = 5.0
-"""How long the pace is told again before Redis is asked anew."""
+"""How long the pace is told again before Redis is asked again."""
 BEATING_S: Final = 45.0
 """A worker that waits beats every quarter of a minute, one at work more often."""
 

@@ -238,7 +238,7 @@ class JobResult(Schema):
 
 
 class AttemptEnd(Schema):
-    """`end.json` of an attempt, put once: the attempt puts its own end, or whoever gives it up puts another.
+    """`end.json` of an attempt, put once: the attempt puts its own end, or who gives it up puts another.
 
     Only an attempt that put its `final` here may publish it, so that an attempt which was given up, and lives on
     somewhere, can no longer end the job. `was_lost` tells an attempt whose worker died from one that was given

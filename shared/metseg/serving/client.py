@@ -120,7 +120,7 @@ class ServingClient:
     ) -> Iterator[NDArray[np.float32]]:
         """As `predict`, for one batch after another, in their order, several of them under way at once.
 
-        A batch is taken from `batches` only when there is room for it. Whoever stops before the end, by an
+        A batch is taken from `batches` only when there is room for it. A caller that stops before the end, by an
         error or by closing the iterator, cancels what is under way.
 
         Args:

@@ -136,7 +136,7 @@ def _exporters(settings: TraceSettings) -> Iterator[SpanExporter]:
 
 
 def _context(parent: str | None) -> Context | None:
-    """The context that a `traceparent` tells of; None, which is the current one, where it tells of none."""
+    """The context that a `traceparent` names; None, which is the current one, where it names none."""
     if parent is None:
         return None
     return TraceContextTextMapPropagator().extract({"traceparent": parent})

@@ -64,7 +64,7 @@ _KEYS = TypeAdapter(list[ApiKey])
 
 
 class KeyFile:
-    """The keys of one installation, read anew when the file changes: what is revoked is refused at once."""
+    """The keys of one installation, read again when the file changes: what is revoked is refused at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

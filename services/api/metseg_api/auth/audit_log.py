@@ -97,7 +97,7 @@ class AuditTrail:
         self._head: Head | None = None
 
     def append(self, deed: AuditEvent) -> AuditEntry:
-        """Write an entry behind the last one, whoever wrote that.
+        """Write an entry behind the last one, by whichever process.
 
         Raises:
             StoreUnavailableError: It could not be written.

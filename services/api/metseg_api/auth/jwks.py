@@ -44,7 +44,7 @@ class IssuerKeys(Protocol):
 
 
 class JwksFile:
-    """Keys out of a JWK set in a file, read anew when the file changes."""
+    """Keys out of a JWK set in a file, read again when the file changes."""
 
     def __init__(self, path: Path) -> None:
         """Read the file.
@@ -91,7 +91,7 @@ class FetchedKeys:
         known = self._counting(key_id)
         if known and time.monotonic() - self._fetched_at < FRESH_S:
             return known
-        # Whoever names a key that still counts does not wait while another one asks.
+        # A request that names a key which still counts does not wait while another one asks.
         if self._lock.acquire(blocking=not known):
             try:
                 self._refresh()

@@ -1,4 +1,4 @@
-"""Looks at jobs for requests that ask once: whoever asks while a look is going on shares the next one."""
+"""Looks at jobs for requests that ask once: those that come while a look is going on share the next one."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""Server-sent events: a job told anew at each change, until it has ended.
+"""Server-sent events: a job told again at each change, until it has ended.
 
-Every event is the whole job and its id the job's entity tag, so there is no history to keep: whoever comes back
-with `Last-Event-ID` is told how the job stands now, unless that is what it knows.
+Every event is the whole job and its id the job's entity tag, so there is no history to keep: a reader that comes
+back with `Last-Event-ID` gets the job as it stands now, unless that is what it knows.
 """
 
 import time

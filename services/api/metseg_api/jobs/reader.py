@@ -20,7 +20,7 @@ FIRST_ATTEMPT = 1  # a job that waits for another one is running
 
 @dataclass(frozen=True)
 class _Stored:
-    """What the store tells of a job."""
+    """What the store knows of a job."""
 
     record: JobRecord
     marks: Marks

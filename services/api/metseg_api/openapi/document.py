@@ -41,7 +41,7 @@ CALLER_PROBLEMS = (
     refusals.RateLimitedError,
     refusals.IssuerUnavailableError,
 )
-"""What whoever asks may be told where access is controlled."""
+"""Problems that any request may meet where access is controlled."""
 SCOPE_PROBLEMS = (*CALLER_PROBLEMS, refusals.ScopeMissingError)
 CHANGE_PROBLEMS = (*SCOPE_PROBLEMS, refusals.OriginRefusedError)
 """Likewise where something is changed."""

@@ -1,4 +1,4 @@
-"""What became of a job's webhook, and what it says to whoever is called."""
+"""What became of a job's webhook, and what it sends."""
 
 from typing import Annotated
 

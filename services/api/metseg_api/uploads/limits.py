@@ -1,7 +1,7 @@
 """Whether one more request, and one more job, can be taken now.
 
-For each API key: how many requests a minute, counted in Redis; in a wiped one they are counted anew. For everyone:
-how many jobs may wait, and how much room the store must keep. Uploads reserve theirs
+For each API key: how many requests a minute, counted in Redis; in a wiped one they are counted again. For
+everyone: how many jobs may wait, and how much room the store must keep. Uploads reserve theirs
 (`metseg_api.uploads.reservations`).
 """
 

@@ -47,7 +47,7 @@ class HttpFigures:
 
 
 def exposition(backends: Backends, http: HttpFigures, followers: int, *, loops_run: bool) -> str:
-    """All metrics; what cannot be asked is left out, and `metseg_up` tells of which part that is."""
+    """All metrics; what cannot be asked is left out, and `metseg_up` names the part that is missing."""
     queue, store = _of_queue(backends), _of_store(backends)
     parts = {"queue": bool(queue), "store": bool(store), "loops": loops_run}
     up = [({"part": part}, float(is_up)) for part, is_up in parts.items()]

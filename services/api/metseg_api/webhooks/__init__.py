@@ -1,1 +1,1 @@
-"""Webhooks (Standard Webhooks): whoever asks for it is told, signed and until it is heard, how a job ended."""
+"""Webhooks (Standard Webhooks): a signed message about how a job ended, repeated until it is received."""

@@ -46,7 +46,7 @@ class Outcome(StrEnum):
     ADDRESS_REFUSED = "address_refused"
     """The name leads to an address that is not public."""
     LOST = "lost"
-    """Whoever made the attempt died in it; the receiver may have heard."""
+    """The process that made the attempt died in it; the receiver may have heard."""
 
 
 class DeliveryState(StrEnum):

@@ -1,4 +1,4 @@
-"""Delivers what is due, in every API at once: an attempt belongs to whoever claims it in the store.
+"""Delivers what is due, in every API at once: an attempt belongs to the process that claims it in the store.
 
 Nothing of it is in Redis. What an API leaves behind that dies, the others find in the store, or it itself when it
 is back: a delivery that nobody attempted, and an attempt that never ended.
@@ -34,7 +34,7 @@ MOST_AT_ONCE: Final = 20
 MOST_TO_ONE_HOST: Final = 5
 """So that a receiver that lets every attempt hang does not hold up the others."""
 LOST_S: Final = 3 * ATTEMPT_S
-"""An attempt that has not ended at every look for so long is lost with whoever made it."""
+"""An attempt that has not ended at every look for so long is lost with the process that made it."""
 UNCREATED_S: Final = 300.0
 """How long the wish for a webhook is kept of a job that is not there: it is put down before its job is."""
 

@@ -103,7 +103,7 @@ class Batcher:
             answers = [await self._answer(part) for part in parts]
         finally:
             for part in parts:
-                part.formed.cancel()  # whoever gave up is left out of the next batch
+                part.formed.cancel()  # a caller that gave up is left out of the next batch
         if len(answers) == 1:
             return answers[0]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in outputs}

@@ -1,7 +1,7 @@
 """How often a lesion that is found is a true one: fitted on validation cases, told in the card.
 
 Few lesions are there to learn from, so the model is small: three features, a logistic curve, weights that are
-drawn to zero and never negative. How well it is calibrated is told by lesions of patients left out of the fit.
+drawn to zero and never negative. How well it is calibrated is measured on lesions of patients left out of the fit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -197,7 +197,7 @@ def _are_enough(lesions: Sequence[JudgedLesion]) -> bool:
 
 
 def _left_out(features: Floats, outcomes: Floats, patients: Sequence[str]) -> tuple[Floats, Floats]:
-    """Return what each lesion is told by a fit, and by the mere share, on the lesions of all other patients."""
+    """Return each lesion's probability by a fit, and by the mere share, on the lesions of all other patients."""
     told, share = np.zeros(len(outcomes)), np.zeros(len(outcomes))
     for patient in set(patients):
         here = np.array([owner == patient for owner in patients])

@@ -20,7 +20,7 @@ from metseg_trainer.implants.shapes import draw_outline
 Slab = NDArray[np.uint8]
 
 OUTSHINING_SHARE = 0.002
-"""Where lesions lift more of the head than this above the top of the range, its grey values are scaled anew."""
+"""Where lesions lift more of the head than this above the top of the range, its grey values are scaled again."""
 
 THINNEST_SHARE = 0.6
 """A lesion is at least this share of the distance between slices, or it could not be seen."""

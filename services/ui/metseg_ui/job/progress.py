@@ -43,7 +43,7 @@ def show_job(client: MetsegClient, job_id: str) -> None:
 
 @st.fragment(run_every=POLL_S)
 def _show_progress(client: MetsegClient, job_id: str) -> None:
-    """Ask anew every second; the page turns to the result by itself."""
+    """Ask again every second; the page turns to the result by itself."""
     try:
         job = client.job(job_id)
     except ClientError as exc:

@@ -10,7 +10,7 @@ from metseg_ui.submit.send import fresh, held, send
 
 
 def show_series_choice(client: MetsegClient, job: Job, error: Failure) -> None:
-    """Draw the choice; the files need not be chosen anew as long as the visit lasts that sent them."""
+    """Draw the choice; the files need not be chosen again as long as the visit lasts that sent them."""
     scan = "earlier scan" if error.of_previous else "scan"
     with st.container(border=True, key="series-choice"):
         chosen = st.radio(f"Which series of the {scan} is to be segmented?", error.series, format_func=series_text)

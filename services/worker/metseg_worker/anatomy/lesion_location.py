@@ -30,7 +30,7 @@ CUT: Final = "The scan ends nearer to these lesions than the surface of the head
 
 @dataclass(frozen=True)
 class Placed:
-    """The lesions with their places, and what they are told by."""
+    """The lesions with their places, and what these rest on."""
 
     lesions: list[Lesion]
     head: HeadInfo

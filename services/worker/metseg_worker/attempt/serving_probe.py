@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 ASK_EVERY_S: Final = 1.0
 ANSWER_WITHIN_S: Final = 5.0
 STALE_S: Final = 15.0
-"""A look longer ago than that tells nothing any more: whoever looked has died, and the worker goes on without."""
+"""A look longer ago than that means nothing any more: its process has died, and the worker goes on without."""
 
 
 class ServingProbe:
-    """What the model server answered last; made by the parent before it forks whoever asks."""
+    """What the model server answered last; made by the parent before it forks the process that asks."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Take the settings; until the server has answered for the first time it counts as away."""

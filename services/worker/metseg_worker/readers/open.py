@@ -1,4 +1,4 @@
-"""What came with a job, one file or many, becomes one scan; every kind is told by content, never by name."""
+"""The files of a job, one or many, become one scan; kinds are recognised by content, never by name."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

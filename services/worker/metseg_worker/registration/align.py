@@ -18,7 +18,7 @@ from metseg_worker.sandbox.parent import ChildLimits, run_confined
 LIMITS: Final = ChildLimits(cpu_s=240, wall_s=480)
 SMALLEST_OVERLAP: Final = 0.5
 SMALLEST_CORRELATION: Final = 0.5
-"""A head that was turned and scanned anew reaches 0.97, that of another phantom 0.16."""
+"""A head that was turned and scanned again reaches 0.97, that of another phantom 0.16."""
 DOUBTFUL_CORRELATION: Final = 0.75
 """A phantom registered to its mirror image reached 0.64, without the blur."""
 ALIGNMENT: Final = "alignment.json"

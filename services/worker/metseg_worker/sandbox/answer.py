@@ -109,7 +109,7 @@ def raise_error_of(answer: Answer) -> None:
 
 
 def log_fields(error: BaseException) -> dict[str, object]:
-    """Return what a log line tells of a child's fault behind an exception; nothing where there is none."""
+    """Return what a log line says of a child's fault behind an exception; nothing where there is none."""
     for one in (error, error.__cause__):
         if isinstance(one, ConfinedError):
             return {"child_error": one.error, "child_frames": one.frames}

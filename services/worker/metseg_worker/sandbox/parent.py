@@ -1,9 +1,9 @@
 """Runs a module in a process of its own, under limits.
 
-What a hostile file attacks is whoever reads it. That happens in a fresh Python process that has bounded memory,
+A hostile file attacks the process that reads it. That happens in a fresh Python process that has bounded memory,
 time, file size and open files, next to no environment, and no more than what it is given and a folder to work in
 (`metseg_worker.sandbox.restrictions`).
-It can be started before it is known what it shall do, loads its code meanwhile, is told by one JSON object, and
+It can be started before it is known what it shall do, loads its code meanwhile, takes one JSON object, and
 answers with another, empty or an error; that it dies is an answer too.
 """
 

@@ -51,7 +51,7 @@ def deflated() -> bytes:
 
 
 def resized(syntax: uid.UID) -> bytes:
-    """Frames of 40 × 48 pixels whose header tells of 3000 × 3000."""
+    """Frames of 40 × 48 pixels whose header says 3000 × 3000."""
     return to_bytes(with_size(as_syntax(enhanced(volume()), syntax), 3000))
 
 

@@ -106,6 +106,6 @@ def _observation(marks: Marks, label: int) -> Dataset:
     seen = Dataset()
     seen.ObservationNumber = seen.ReferencedROINumber = label
     seen.ROIObservationLabel = marks.lesion_name(label)
-    seen.RTROIInterpretedType = None  # no target volume: that is for whoever plans a treatment to say
+    seen.RTROIInterpretedType = None  # no target volume: that is for those who plan a treatment to say
     seen.ROIInterpreter = None
     return seen

@@ -2,7 +2,7 @@
 
 Names of attributes follow PS3.6; places are LPS millimetres, as DICOM has them (PS3.3, C.7.6.2). Whose image it is
 stays here as a digest, to tell two patients apart; the headers that results must carry are read again, from the
-file, by whoever writes those results.
+file, when those results are written.
 """
 
 import hashlib
