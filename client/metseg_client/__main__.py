@@ -129,6 +129,7 @@ def _add_segment(segment: argparse.ArgumentParser) -> None:
         help="an earlier scan of the same patient to compare with, as files or folders like the scan",
     )
     segment.add_argument("--previous-series-uid", help="which series, where the earlier scan holds several")
+    segment.add_argument("--label", help="what you call the scan; shown with the job")
     segment.add_argument("--timeout-s", type=float, default=3600, help="longest wait (default: %(default)g)")
     segment.set_defaults(run=_segment)
 

@@ -24,6 +24,7 @@ class Choices(Schema):
         webhook_url: an https address that is told when the job has ended.
         previous: ids of earlier jobs to compare with, the baseline first.
         previous_series_uid: which series of an earlier scan that is sent along.
+        label: what the scan is to be called; kept with the job.
     """
 
     model: str | None = None
@@ -34,6 +35,7 @@ class Choices(Schema):
     webhook_url: str | None = None
     previous: tuple[str, ...] = ()
     previous_series_uid: str | None = None
+    label: str | None = None
 
     def fields(self) -> dict[str, str]:
         """The fields of the form; what is None is not sent."""
@@ -48,6 +50,7 @@ class Choices(Schema):
             "webhook_url": self.webhook_url,
             "previous": ",".join(self.previous) or None,
             "previous_series_uid": self.previous_series_uid,
+            "label": self.label,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -45,6 +45,7 @@ class FakeJob:
     waits_for: WaitsFor | None = None
     cancelled: bool = False
     deleted: bool = False
+    label: str | None = None
 
     def view(self) -> Job:
         now = datetime.now(UTC)
@@ -64,7 +65,7 @@ class FakeJob:
             created_at=now - timedelta(seconds=time.monotonic() - self.began),
             attempt=1,
             model=ModelRef(name="attention_unet", version=1, digest="0" * 64),
-            request=JobRequest(),
+            request=JobRequest(label=self.label),
             progress=None if state.is_final else progress,
             waits_for=None if state.is_final else self.waits_for,
             error=self.failure if state is JobState.FAILED else None,
@@ -154,6 +155,8 @@ class FakeApi:
             return problem(503, "queue_full", "The queue is full.", {"Retry-After": "1"})
         self.uploads.append(body)
         job_id = self.add_job(failure=self.failure, run_s=self.run_s)
+        _, begins, rest = body.partition(b'name="label"\r\n\r\n')
+        self.jobs[job_id].label = rest.partition(b"\r\n")[0].decode() if begins else None
         return as_json(self.jobs[job_id].view().model_dump(mode="json"), status=202)
 
     def _listed(self) -> Answer:

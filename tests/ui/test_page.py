@@ -125,6 +125,26 @@ def test_a_sent_file_becomes_a_job_with_the_choices_made(visit: Callable[..., Ap
     assert "Looking for lesions" in said(app)
 
 
+def test_the_page_says_which_scan_it_shows(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    api.run_s = 60
+    app = visit()
+    app.file_uploader[0].upload("Mueller^Anna.nii.gz", b"voxels", "application/gzip").run()
+    app.text_input[0].set_value("  Case *12*,  March ").run()
+    button(app, "Find lesions").click().run()
+    [job_id] = api.jobs
+    assert api.jobs[job_id].label == "Case *12*, March"
+    header = next(text for text in said(app).split("\n") if f"`{job_id[-8:]}`" in text)
+    assert plain("Case *12*, March") in header
+    assert f"{plain('attention_unet')} 1" in header
+    assert "Mueller" not in said(app)
+
+
+def test_a_job_without_a_label_is_named_by_its_id(visit: Callable[..., AppTest], api: FakeApi) -> None:
+    api.run_s = 60
+    job_id = api.add_job(run_s=60)
+    assert f"job `{job_id[-8:]}`" in said(visit(job_id))
+
+
 def test_the_files_of_a_job_that_has_ended_are_held_no_longer(
     visit: Callable[..., AppTest], api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,10 @@ _UUID7 = re.compile(JOB_ID_PATTERN)
 SERIES_UID = r"^[0-9]+(\.[0-9]+)*$"
 """The form of a DICOM UID (PS3.5, section 9)."""
 
+LABEL = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
+"""A line without control characters, and without spaces at its ends."""
+MOST_LABEL = 80
+
 PixelSpacing = Annotated[float, Field(ge=0.01, le=20)]
 JobId = Annotated[str, Field(pattern=f"^{JOB_ID_PATTERN}$")]
 MOST_PREVIOUS = 5
@@ -117,7 +121,8 @@ class JobRequest(Schema):
 
     `threshold` None takes the model card's, `spacing_mm` is for pictures (x, y), `series_uid` names one of
     several DICOM series, `webhook_url` is told the job's end. `previous` names earlier jobs to compare with, the
-    baseline first; `previous_series_uid` one of several series in an uploaded prior.
+    baseline first; `previous_series_uid` one of several series in an uploaded prior. `label` is what the sender
+    calls the scan; it is never taken from a header.
     """
 
     model: str = DEFAULT_MODEL
@@ -127,6 +132,7 @@ class JobRequest(Schema):
     previous_series_uid: str | None = Field(default=None, max_length=64, pattern=SERIES_UID)
     priority: Priority = Priority.ROUTINE
     webhook_url: str | None = Field(default=None, max_length=2048)
+    label: str | None = Field(default=None, max_length=MOST_LABEL, pattern=LABEL)
     previous: tuple[JobId, ...] = Field(default=(), max_length=MOST_PREVIOUS)
 
 

@@ -134,3 +134,19 @@ def _wait_for(condition: object, what: str) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.02)
+
+
+def test_a_label_is_kept_with_the_job_and_is_in_no_log(api: ApiService, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    label = "Fall 12, März – “Kontrolle”"
+    job = api.submit(b"scan", label=label).json()
+    assert job["request"]["label"] == label
+    assert api.jobs.load(job["id"]).request.label == label
+    assert label not in caplog.text
+
+
+@pytest.mark.parametrize("label", ["a\nb", "\x00", "tab\there", "x" * 81])
+def test_a_label_of_several_lines_or_of_control_characters_is_refused(api: ApiService, label: str) -> None:
+    answer = api.submit(b"scan", label=label)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "request_invalid"

@@ -1,6 +1,6 @@
 """What the OpenAPI document says of the form of an upload, which is read by hand as it arrives."""
 
-from metseg.schemas.job import DEFAULT_MODEL, MOST_PREVIOUS, SERIES_UID
+from metseg.schemas.job import DEFAULT_MODEL, LABEL, MOST_LABEL, MOST_PREVIOUS, SERIES_UID
 from metseg_api.openapi.examples import EARLIER_JOB_ID, IDEMPOTENCY_KEY
 from metseg_api.uploads.multipart import MAX_FILES
 
@@ -95,6 +95,14 @@ UPLOAD_FORM = {
                             "default": "routine",
                             "description": "Urgent jobs run before waiting routine jobs, but every fifth "
                             "job taken is a routine one if one waits.",
+                        },
+                        "label": {
+                            "type": "string",
+                            "maxLength": MOST_LABEL,
+                            "pattern": LABEL,
+                            "examples": ["Case 12, March"],
+                            "description": "What you call the scan; shown with the job, kept as long as it, and "
+                            "never taken from the files.",
                         },
                         "webhook_url": {
                             "type": "string",

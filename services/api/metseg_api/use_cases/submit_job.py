@@ -45,7 +45,7 @@ FILE_PARTS = (FILE_PART, PREVIOUS_PART)
 """Of the scan, and of an uploaded prior."""
 FIELDS = (
     *("model", "threshold", "spacing_mm", "series_uid", "priority", "webhook_url"),
-    *("previous", "previous_series_uid"),
+    *("previous", "previous_series_uid", "label"),
 )
 LISTS = ("spacing_mm", "previous")
 """Fields of several values, parted by commas."""

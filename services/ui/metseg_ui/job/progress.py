@@ -8,6 +8,7 @@ from metseg.errors import JobNotFoundError
 from metseg.schemas.job import Job, JobState, Stage, is_job_id
 from metseg_client import ClientError, MetsegClient
 from metseg_ui.job.delete import show_delete
+from metseg_ui.job.header import show_header
 from metseg_ui.job.result import show_result
 from metseg_ui.problems import hint_for, readable_problems, show_problem
 from metseg_ui.submit.send import let_go
@@ -27,6 +28,7 @@ def show_job(client: MetsegClient, job_id: str) -> None:
     if not is_job_id(job_id):
         raise JobNotFoundError("this address does not belong to a job")
     job = client.job(job_id)
+    show_header(job)
     series = job.error.series if job.error else []
     if job.state.is_final and not series:
         let_go(job.id)

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from metseg.schemas.job import MOST_LABEL
 from metseg.schemas.model_card import ModelCard
 from metseg_client import Choices, MetsegClient, ServedModel
 from metseg_ui.submit.model_card import show_model
@@ -47,6 +48,7 @@ def show_new_scan(client: MetsegClient) -> None:
             key=fresh("upload"),
             help=f"{VOLUMES}, or one axial slice as PNG, JPEG or TIFF; together up to the size shown.",
         )
+        label = _choose_label()
         series_uid = _choose_series("DICOM series", files, SERIES)
         served = _choose_model(models)
         threshold = _choose_threshold(served.card)
@@ -58,6 +60,7 @@ def show_new_scan(client: MetsegClient) -> None:
             threshold=threshold,
             spacing_mm=spacing_mm,
             series_uid=series_uid,
+            label=label,
             **(compared or {}),
         )
         pressed = st.button(
@@ -82,6 +85,19 @@ def is_picture_name(name: str) -> bool:
 def may_hold_series(names: Iterable[str]) -> bool:
     """Whether to offer to name a DICOM series; what the files really are, the worker finds out."""
     return any(not name.lower().endswith(SINGLE_SUFFIXES) for name in names)
+
+
+def _choose_label() -> str | None:
+    """What the reader calls the scan."""
+    text = st.text_input(
+        "Label",
+        key=fresh("label"),
+        max_chars=MOST_LABEL,
+        placeholder="none",
+        help="What you call this scan, such as a study number. It is shown above the result; everybody who may see "
+        "the job sees it.",
+    )
+    return " ".join(text.split()) or None
 
 
 def _choose_model(models: list[ServedModel]) -> ServedModel:
