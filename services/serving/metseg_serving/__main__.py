@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metseg.errors import SettingsError
-from metseg.logs import without_tensorflow_noise
 from metseg_serving.ports import Ports
 from metseg_serving.settings import ConfigError, ServingSettings
 
@@ -39,11 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"metseg-serving: {exc}\n")
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with without_tensorflow_noise():
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-        from metseg_serving.launch import find_devices, run  # only now: loading TensorFlow takes seconds
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    from metseg_serving.launch import run  # only now: loading TensorFlow takes seconds
 
-        find_devices()
     return run(options, ports)
 
 

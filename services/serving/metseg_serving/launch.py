@@ -25,11 +25,6 @@ from metseg_serving.server import serve
 from metseg_serving.settings import ConfigError
 
 
-def find_devices() -> None:
-    """Let TensorFlow look for its devices now rather than when the first model is loaded."""
-    tf.config.list_physical_devices()
-
-
 def run(options: argparse.Namespace, ports: Ports) -> int:
     """Serve as the flags say; returns the exit status."""
     tf.get_logger().setLevel(logging.ERROR)

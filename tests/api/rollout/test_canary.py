@@ -82,7 +82,7 @@ def test_agreement_is_told_by_model_and_pair_of_versions(own_api):
     own_api.dispatcher.count_agreement(canary, 1, 0.5, same_count=True)
     own_api.dispatcher.count_agreement(canary, 1, 1.0, same_count=False)
     told = own_api.http.get("/metrics").text.splitlines()
-    pair = f'{{model="{DEFAULT_MODEL}",canary="2",stable="1"}}'
+    pair = f'{{canary="2",model="{DEFAULT_MODEL}",stable="1"}}'
     for sample in ("dice_sum", "dice_count", "same_count_total"):
         [line] = [line for line in told if line.startswith(f"metseg_canary_{sample}{{")]
         value = {"dice_sum": 1.5, "dice_count": 2.0, "same_count_total": 1.0}[sample]
