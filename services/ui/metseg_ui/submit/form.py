@@ -94,8 +94,8 @@ def _choose_label() -> str | None:
         key=fresh("label"),
         max_chars=MOST_LABEL,
         placeholder="none",
-        help="What you call this scan, such as a study number. It is shown above the result; everybody who may see "
-        "the job sees it.",
+        help="What you call this scan, such as a study number. It is shown above the result; everybody who may "
+        "see the job sees it.",
     )
     return " ".join(text.split()) or None
 
