@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion, binary_fill_holes
 
-from benchmarks.objects import objects
-from benchmarks.series_names import print_confusion
+from benchmarks.inputs.objects import objects
+from benchmarks.inputs.series_names import print_confusion
 from metseg.errors import InputError
 from metseg_worker.readers.open import ReadOptions, open_scan
 

@@ -13,6 +13,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from metseg.schemas.fields import LABEL, MOST_LABEL, SERIES_UID, PixelSpacing
+
 RESEARCH_USE_ONLY = "Research use only. Not a medical device, not for diagnosis."
 DEFAULT_MODEL = "attention_unet"
 ENSEMBLE = "ensemble"
@@ -27,14 +29,6 @@ JOB_ID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 """A UUIDv7, in small letters."""
 _UUID7 = re.compile(JOB_ID_PATTERN)
 
-SERIES_UID = r"^[0-9]+(\.[0-9]+)*$"
-"""The form of a DICOM UID (PS3.5, section 9)."""
-
-LABEL = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
-"""A line without control characters, and without spaces at its ends."""
-MOST_LABEL = 80
-
-PixelSpacing = Annotated[float, Field(ge=0.01, le=20)]
 JobId = Annotated[str, Field(pattern=f"^{JOB_ID_PATTERN}$")]
 MOST_PREVIOUS = 5
 """So many earlier jobs may be named; each is registered to the new scan, which takes time."""

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from benchmarks.objects import objects
+from benchmarks.inputs.objects import objects
 from metseg.errors import NotMrError
 from metseg_worker.readers.open import ReadOptions, open_scan
 

@@ -1,6 +1,7 @@
 """What the OpenAPI document says of the form of an upload, which is read by hand as it arrives."""
 
-from metseg.schemas.job import DEFAULT_MODEL, LABEL, MOST_LABEL, MOST_PREVIOUS, SERIES_UID
+from metseg.schemas.fields import LABEL, MOST_LABEL, SERIES_UID
+from metseg.schemas.job import DEFAULT_MODEL, MOST_PREVIOUS
 from metseg_api.openapi.examples import EARLIER_JOB_ID, IDEMPOTENCY_KEY
 from metseg_api.uploads.multipart import MAX_FILES
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from metseg.schemas.job import MOST_LABEL
+from metseg.schemas.fields import MOST_LABEL
 from metseg.schemas.model_card import ModelCard
 from metseg_client import Choices, MetsegClient, ServedModel
 from metseg_ui.submit.model_card import show_model

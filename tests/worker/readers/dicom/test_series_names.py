@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from benchmarks.series_names import NamedSeries, header_of, kind_of, read_names, read_unseen
+from benchmarks.inputs.series_names import NamedSeries, header_of, kind_of, read_names, read_unseen
 from metseg_worker.readers.dicom.headers import TEXTS
 from metseg_worker.readers.dicom.weighting import Weighting, has_agent, is_reformat, weighting_of
 

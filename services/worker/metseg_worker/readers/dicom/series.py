@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Final
 
 from metseg.imaging.series_errors import MixedPatientsError, SeriesUnclearError, SeriesUnknownError
-from metseg.schemas.job import SERIES_UID, FoundSeries
+from metseg.schemas.fields import SERIES_UID
+from metseg.schemas.job import FoundSeries
 from metseg_worker.readers.dicom.headers import ImageFile, UnusableFile
 from metseg_worker.readers.dicom.weighting import Weighting, has_agent, is_reformat, weighting_of
 

@@ -3,7 +3,7 @@
 What scanners code decides before what people write: image type, then sequence type and times, then the words of
 SeriesDescription, ProtocolName and SequenceName. Only what marks an image as computed from others, such as
 "subtraction", counts before the times, which such an image inherits. Free text is matched against known words and
-never repeated, as it may hold anything. `benchmarks/series_names.csv` lists names that scanners write.
+never repeated, as it may hold anything. `benchmarks/inputs/series_names.csv` lists names that scanners write.
 """
 
 import re
