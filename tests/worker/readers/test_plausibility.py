@@ -175,9 +175,9 @@ def test_a_head_is_one_however_it_is_turned(turns: int, is_volume: bool, tmp_pat
 
 @pytest.mark.skipif("METSEG_DATA" not in os.environ, reason="real scans: METSEG_DATA is not set")
 @pytest.mark.slow
-def test_fewer_than_one_in_five_hundred_real_slices_is_taken_for_something_else(tmp_path: Path):
+def test_at_most_one_in_five_hundred_real_slices_is_warned_of(tmp_path: Path):
     paths = sorted(Path(os.environ["METSEG_DATA"]).glob("cheng_t1c/images/*.png"))[::4]
     assert len(paths) > 500
     told = [open_scan([path], tmp_path / path.stem, ReadOptions()).warnings for path in paths]
-    wrong = [path.name for path, warnings in zip(paths, told, strict=True) if NO_HEAD in " ".join(warnings)]
+    wrong = [path.name for path, warnings in zip(paths, told, strict=True) if warnings]
     assert len(wrong) <= len(paths) / 500, wrong

@@ -25,16 +25,17 @@ MOST_VALUES: Final = 1_000_000
 THICK: Final = 1.5
 """Slices are looked at as they were acquired if they lie this much further apart than axial ones."""
 
-DARK_CORNERS: Final = (2, 3)
-FRAME: Final = (0.2, 0.15)
+DARK_CORNERS: Final = (2, 2)
+FRAME: Final = (0.2, 0.25)
 """With fewer dark corners and a brighter frame than the first a picture is refused: a bar across the top, or a
-neck that leaves the picture, stays below. By either of the second a warning is given."""
+neck that leaves the picture, stays below. By either of the second a warning is given:
+sagittal slices, in which face and neck leave the picture, reach 0.25."""
 LEAST_SMOOTH: Final = 0.5
 ROUGH: Final = 0.85
-MOST_NOISE: Final = 0.15
+MOST_NOISE: Final = 0.155
 """The signal is about 8 times the noise then, for the air's mean is 1.25 times the standard deviation that noise
 has in the head (Gudbjartsson & Patz, Magn Reson Med 1995, on the Rayleigh distribution)."""
-MOST_GHOST: Final = 0.13
+MOST_GHOST: Final = 0.175
 BRIGHT_SCALP: Final = 1.3
 DARK_SKULL: Final = 0.65
 WIDEST_HEAD_MM: Final = 300.0
